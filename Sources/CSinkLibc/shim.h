@@ -1,6 +1,7 @@
 #include <locale.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 
 /* Functions of the C library that its headers show only with _GNU_SOURCE, which a module cannot define for itself. */
 extern int pthread_setname_np(pthread_t thread, const char *name);
