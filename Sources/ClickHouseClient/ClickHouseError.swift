@@ -1,0 +1,35 @@
+/// What ClickHouse, the way to it, or this library refused: what happened, to what, and what to do about it.
+public struct ClickHouseError: Error, Sendable, CustomStringConvertible {
+  /// What a caller may want to tell apart; the server's own number is in `serverCode`.
+  public enum Code: String, Sendable, Hashable {
+    /// The text of a type is no type.
+    case invalidType
+    /// A type that this library does not write or read yet.
+    case unsupportedType
+    /// A value that does not fit its column, or a column that the block does not have.
+    case invalidValue
+    /// Bytes of a server's answer that are not what their format says.
+    case malformedData
+    /// An answer asks for more memory than its reader was allowed.
+    case limitExceeded
+    /// A compressor or decompressor failed.
+    case compression
+  }
+
+  public let code: Code
+  /// Names the thing, the value and what to do. Never holds a secret.
+  public let message: String
+  /// ClickHouse's error code, where the server named one.
+  public let serverCode: Int?
+  /// The same call may succeed later without any change by an operator.
+  public let isRetriable: Bool
+
+  public init(code: Code, message: String, serverCode: Int? = nil, isRetriable: Bool = false) {
+    self.code = code
+    self.message = message
+    self.serverCode = serverCode
+    self.isRetriable = isRetriable
+  }
+
+  public var description: String { "\(code.rawValue): \(message)" }
+}

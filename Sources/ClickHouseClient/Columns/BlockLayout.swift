@@ -1,0 +1,31 @@
+/// The names and types of a block's columns: what an `INSERT` lists. Blocks share it.
+public final class BlockLayout: Sendable {
+  public let names: [String]
+  public let types: [ColumnType]
+  private let indices: [String: Int]
+
+  /// Throws `invalidValue` for two columns of one name, `unsupportedType` for a type that cannot be written, with the
+  /// name of the column and the part of its type.
+  public init(_ columns: [(name: String, type: ColumnType)]) throws(ClickHouseError) {
+    var indices: [String: Int] = [:]
+    for (index, column) in columns.enumerated() {
+      if let part = column.type.firstUnsupported {
+        throw ClickHouseError(
+          code: .unsupportedType,
+          message: "column \"\(column.name)\" has type \(column.type), of which \(part) cannot be written or read yet: "
+            + "leave the column out, or CAST it to a type that can")
+      }
+      guard indices.updateValue(index, forKey: column.name) == nil else {
+        throw ClickHouseError(code: .invalidValue, message: "column \"\(column.name)\" is named twice")
+      }
+    }
+    names = columns.map(\.name)
+    types = columns.map(\.type)
+    self.indices = indices
+  }
+
+  public var columnCount: Int { names.count }
+
+  /// The place of a column; `nil` where there is none of that name.
+  public func index(of name: String) -> Int? { indices[name] }
+}
