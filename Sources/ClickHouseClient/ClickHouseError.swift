@@ -14,6 +14,16 @@ public struct ClickHouseError: Error, Sendable, CustomStringConvertible {
     case limitExceeded
     /// A compressor or decompressor failed.
     case compression
+    /// A setting of ours that cannot work.
+    case configuration
+    /// The way to the server: names, connections, TLS, deadlines.
+    case transport
+    /// Something that is not ClickHouse answered.
+    case proxy
+    /// ClickHouse said no; its number is in `serverCode`.
+    case server
+    /// The client was closed, or the call cancelled.
+    case cancelled
   }
 
   public let code: Code

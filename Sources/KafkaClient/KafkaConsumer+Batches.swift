@@ -8,7 +8,7 @@ extension KafkaConsumer {
     from topics: [String], commitInterval: Duration? = .seconds(5),
     _ body: @escaping @Sendable (borrowing RecordBatch) throws -> Void
   ) async throws {
-    let failure = BatchFailure()
+    let failure = RunFailure()
     try await run(.topics(topics), BatchHandler(commitInterval: commitInterval, failure: failure, body: body))
     try failure.rethrow()
   }

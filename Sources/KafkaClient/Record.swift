@@ -35,5 +35,19 @@ public struct Record: Sendable {
   /// In the producer's order; names may repeat.
   public let headers: [Header]
 
+  public init(
+    topic: String, partition: Int32, offset: Int64, timestampMilliseconds: Int64, timestampType: TimestampType,
+    key: [UInt8]?, value: [UInt8]?, headers: [Header]
+  ) {
+    self.topic = topic
+    self.partition = partition
+    self.offset = offset
+    self.timestampMilliseconds = timestampMilliseconds
+    self.timestampType = timestampType
+    self.key = key
+    self.value = value
+    self.headers = headers
+  }
+
   public var topicPartition: TopicPartition { TopicPartition(topic, partition) }
 }

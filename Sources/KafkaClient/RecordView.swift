@@ -81,6 +81,16 @@ extension RecordView {
   /// Allocates: once per topic, not per record (see `topicHandle`).
   public var topic: String { unsafe String(cString: rd_kafka_topic_name(native.pointee.rkt)) }
 
+  /// The topic's name, borrowed.
+  public var topicBytes: RawSpan {
+    @_lifetime(copy self)
+    get {
+      let name = unsafe rd_kafka_topic_name(native.pointee.rkt)!
+      let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(name), byteCount: nativeLength(name))
+      return unsafe _overrideLifetime(span, copying: self)
+    }
+  }
+
   public var topicPartition: TopicPartition { TopicPartition(topic, partition) }
 
   /// Calls `body` with the name and the value (nil is Kafka's null) of each header, in the producer's order. librdkafka

@@ -18,6 +18,12 @@ public struct NamedThread: ~Copyable, Sendable {
     precondition(status == 0, "pthread_join failed with \(status)")
   }
 
+  /// Lets the thread end by itself: for work that nobody waits for.
+  public consuming func detach() {
+    let status = pthread_detach(thread)
+    precondition(status == 0, "pthread_detach failed with \(status)")
+  }
+
   private final class Start: Sendable {
     let name: String
     let body: @Sendable () -> Void

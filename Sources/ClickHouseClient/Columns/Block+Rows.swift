@@ -4,6 +4,11 @@ extension Block {
   /// Throws `invalidValue` for a name that the block does not have, one given twice, and a value that does not fit its
   /// column, with the column, its type and the value; the block is then as it was.
   public mutating func appendRow(_ values: KeyValuePairs<String, ClickHouseValue>) throws(ClickHouseError) {
+    try appendRow(values.map { ($0.key, $0.value) })
+  }
+
+  /// The same, for names that are known only at run time.
+  public mutating func appendRow(_ values: [(name: String, value: ClickHouseValue)]) throws(ClickHouseError) {
     var given = [ClickHouseValue?](repeating: nil, count: columnCount)
     for (name, value) in values {
       guard let index = layout.index(of: name) else {

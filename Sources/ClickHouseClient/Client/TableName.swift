@@ -1,0 +1,42 @@
+/// A table, with its database where that is not the client's own.
+public struct TableName: Sendable, Hashable, CustomStringConvertible {
+  public let database: String?
+  public let table: String
+
+  public init(database: String? = nil, table: String) {
+    self.database = database
+    self.table = table
+  }
+
+  /// `table` or `database.table`; a name that holds a dot stands in back-ticks.
+  public init(_ text: String) throws(ClickHouseError) {
+    var parts: [String] = [""]
+    var isQuoted = false
+    for character in text {
+      switch character {
+      case "`": isQuoted.toggle()
+      case "." where !isQuoted: parts.append("")
+      default: parts[parts.count - 1].append(character)
+      }
+    }
+    guard !isQuoted, (1...2).contains(parts.count), parts.allSatisfy({ !$0.isEmpty }) else {
+      throw ClickHouseError(
+        code: .configuration, message: "'\(text)' is not the name of a table; give it as table or database.table")
+    }
+    self.init(database: parts.count == 2 ? parts[0] : nil, table: parts[parts.count - 1])
+  }
+
+  public var description: String { database.map { "\($0).\(table)" } ?? table }
+
+  /// As it stands in SQL.
+  public var sql: String { (database.map { Self.quote($0) + "." } ?? "") + Self.quote(table) }
+
+  static func quote(_ identifier: String) -> String {
+    "`" + identifier.reduce(into: "") { $0 += $1 == "`" || $1 == "\\" ? "\\\($1)" : String($1) } + "`"
+  }
+
+  /// A string literal of SQL.
+  static func literal(_ text: String) -> String {
+    "'" + text.reduce(into: "") { $0 += $1 == "'" || $1 == "\\" ? "\\\($1)" : String($1) } + "'"
+  }
+}

@@ -1,0 +1,146 @@
+internal import SinkThreads
+internal import Synchronization
+
+/// Starts each partition where the group left off; shared by the two simple ways to consume.
+func resumeWhereCommitted(
+  _ partitions: [TopicPartition], _ control: borrowing ConsumerControl, timeout: Duration
+) throws(KafkaError) {
+  var starts: [(TopicPartition, offset: Int64)] = []
+  for committed in try control.committedOffsets(partitions, timeout: timeout) {
+    if let error = committed.error { throw error }
+    if let offset = committed.offset {
+      starts.append((committed.partition, offset: offset))
+    } else {
+      starts.append(
+        (committed.partition, offset: try control.offsetForStart(committed.partition, timeout: timeout)))
+    }
+  }
+  try control.assign(starts)
+}
+
+/// What ended a run from the inside, carried to the task that started it.
+final class RunFailure: Sendable {
+  private let error = Mutex<(any Error)?>(nil)
+
+  /// The first one counts.
+  func fail(_ failure: any Error) { error.withLock { $0 = $0 ?? failure } }
+  func rethrow() throws { if let error = error.withLock({ $0 }) { throw error } }
+}
+
+/// Behind `KafkaConsumer.forEachBatch`: what `body` has returned from is committed every so often, before partitions are
+/// given back, and at the end.
+struct BatchHandler: ConsumerHandler, Sendable {
+  private static let answerTimeout = Duration.seconds(5)
+
+  let commitInterval: Duration?
+  let failure: RunFailure
+  let body: @Sendable (borrowing RecordBatch) throws -> Void
+  /// Per partition the offset after the last record that `body` took, where it is not committed yet.
+  private var done: [TopicPartition: Int64] = [:]
+  private var topics: [UInt: String] = [:]
+  private var lastCommit: MonotonicInstant?
+  private var pending: CommitID?
+  private var leaving: [TopicPartition] = []
+  private var isStopping = false
+
+  init(
+    commitInterval: Duration?, failure: RunFailure, body: @escaping @Sendable (borrowing RecordBatch) throws -> Void
+  ) {
+    self.commitInterval = commitInterval
+    self.failure = failure
+    self.body = body
+  }
+
+  mutating func records(_ batch: borrowing RecordBatch, _ control: borrowing ConsumerControl) {
+    guard !isStopping else { return }
+    do {
+      try body(batch)
+    } catch {
+      failure.fail(error)
+      isStopping = true
+      control.stop()
+      return
+    }
+    var last = batch[0]
+    for index in 1..<max(1, batch.count) {
+      let record = batch[index]
+      if record.topicHandle != last.topicHandle || record.partition != last.partition { note(last) }
+      last = record
+    }
+    note(last)
+  }
+
+  private mutating func note(_ record: borrowing RecordView) {
+    let topic = topics[record.topicHandle] ?? record.topic
+    topics[record.topicHandle] = topic
+    done[TopicPartition(topic, record.partition)] = record.offset + 1
+  }
+
+  mutating func assigned(_ partitions: [TopicPartition], _ control: borrowing ConsumerControl) {
+    do throws(KafkaError) {
+      try resumeWhereCommitted(partitions, control, timeout: Self.answerTimeout)
+    } catch {
+      failure.fail(error)
+      control.stop()
+    }
+  }
+
+  mutating func revoked(
+    _ partitions: [TopicPartition], deadline: MonotonicInstant, _ control: borrowing ConsumerControl
+  ) {
+    try? control.pause(partitions)
+    leaving = partitions
+    settle(control, deadline)
+  }
+
+  mutating func lost(_ partitions: [TopicPartition], _ control: borrowing ConsumerControl) {
+    for partition in partitions { done[partition] = nil }
+    leaving.removeAll { partitions.contains($0) }
+  }
+
+  mutating func committed(_ commit: CommitID, _ result: CommitResult, _ control: borrowing ConsumerControl) {
+    guard commit == pending else { return }
+    pending = nil
+    // Anything else than known is repeated with the next commit, over newer offsets: at least once is all that is promised.
+    if case .known(let offsets) = result {
+      for offset in offsets where done[offset.partition] == offset.offset { done[offset.partition] = nil }
+    }
+    guard !leaving.isEmpty || isStopping else { return }
+    finish(control)
+  }
+
+  mutating func tick(_ now: MonotonicInstant, _ control: borrowing ConsumerControl) -> MonotonicInstant? {
+    guard let commitInterval else { return nil }
+    let due = (lastCommit ?? now) + commitInterval
+    if lastCommit == nil { lastCommit = now }
+    guard due <= now, pending == nil, !done.isEmpty else { return max(due, now + .milliseconds(100)) }
+    send(control, now + Self.answerTimeout)
+    return now + commitInterval
+  }
+
+  mutating func stopping(deadline: MonotonicInstant, _ control: borrowing ConsumerControl) {
+    isStopping = true
+    try? control.pause(control.assignment)
+    settle(control, deadline)
+  }
+
+  /// The last commit before something ends.
+  private mutating func settle(_ control: borrowing ConsumerControl, _ deadline: MonotonicInstant) {
+    guard commitInterval != nil, !done.isEmpty else { return finish(control) }
+    if pending == nil || isStopping || !leaving.isEmpty { send(control, deadline) }
+  }
+
+  private mutating func send(_ control: borrowing ConsumerControl, _ deadline: MonotonicInstant) {
+    lastCommit = control.now
+    pending = control.commit(done.map { CommittedOffset($0.key, offset: $0.value) }, deadline: deadline)
+  }
+
+  private mutating func finish(_ control: borrowing ConsumerControl) {
+    if !leaving.isEmpty {
+      for partition in leaving { done[partition] = nil }
+      try? control.unassign(leaving)
+      leaving = []
+    }
+    if isStopping { control.finish() }
+  }
+}

@@ -1,0 +1,250 @@
+internal import SinkThreads
+internal import Synchronization
+
+/// Between the consumer's thread and the one reader of `KafkaRecords`: a bounded buffer, and commits the other way.
+final class RecordFlow: Sendable {
+  typealias CommitRequest = (offsets: [CommittedOffset], timeout: Duration, answer: OneShot<CommitResult>)
+
+  private struct State {
+    var records: [Record] = []
+    var bytes = 0
+    var reader: CheckedContinuation<[Record], any Error>?
+    var commits: [CommitRequest] = []
+    var run: Task<Void, Never>?
+    var isEnded = false
+    var failure: (any Error)?
+  }
+
+  private let consumer: KafkaConsumer
+  private let subscription: KafkaSubscription
+  let bufferBytes: Int
+  private let state = Mutex(State())
+
+  init(_ consumer: KafkaConsumer, _ subscription: KafkaSubscription, bufferBytes: Int) {
+    self.consumer = consumer
+    self.subscription = subscription
+    self.bufferBytes = bufferBytes
+  }
+
+  // MARK: The reader's side
+
+  /// Everything that is buffered, waiting for the first record; empty at the end.
+  func nextChunk() async throws -> [Record] {
+    startIfNeeded()
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        let ready: Result<[Record], any Error>? = state.withLock { state in
+          if !state.records.isEmpty {
+            let taken = state.records
+            state.records = []
+            state.bytes = 0
+            return .success(taken)
+          }
+          if let failure = state.failure { return .failure(failure) }
+          if state.isEnded { return .success([]) }
+          precondition(state.reader == nil, "KafkaRecords has one reader at a time")
+          state.reader = continuation
+          return nil
+        }
+        guard let ready else { return }
+        continuation.resume(with: ready)
+        // The handler resumes paused partitions at its next tick.
+        consumer.wake()
+      }
+    } onCancel: {
+      stop()
+    }
+  }
+
+  func commit(_ offsets: [CommittedOffset], within timeout: Duration) async -> CommitResult {
+    let answer = OneShot<CommitResult>()
+    post((offsets, timeout, answer))
+    return await answer.value
+  }
+
+  func commitLater(_ offsets: [CommittedOffset]) { post((offsets, .seconds(5), OneShot())) }
+
+  func stop() { state.withLock { $0.run }?.cancel() }
+
+  private func post(_ request: CommitRequest) {
+    let isOpen = state.withLock { state in
+      guard !state.isEnded, state.run != nil else { return false }
+      state.commits.append(request)
+      return true
+    }
+    guard isOpen else {
+      return request.answer.resolve(.refused(.state("commit: nothing is being read"), request.offsets))
+    }
+    consumer.wake()
+  }
+
+  private func startIfNeeded() {
+    state.withLock { state in
+      guard state.run == nil else { return }
+      let (consumer, subscription) = (self.consumer, self.subscription)
+      state.run = Task {
+        let failure = RunFailure()
+        do {
+          try await consumer.run(subscription, RecordFlowHandler(self, failure))
+          try failure.rethrow()
+          self.end(nil)
+        } catch {
+          self.end(error)
+        }
+      }
+    }
+  }
+
+  private func end(_ error: (any Error)?) {
+    let (reader, left, commits) = state.withLock { state in
+      state.isEnded = true
+      state.failure = error
+      defer {
+        state.reader = nil
+        state.commits = []
+      }
+      return (state.reader, state.records, state.commits)
+    }
+    precondition(reader == nil || left.isEmpty, "a reader waits only for an empty buffer")
+    if let error { reader?.resume(throwing: error) } else { reader?.resume(returning: []) }
+    for commit in commits { commit.answer.resolve(.refused(.state("commit: reading has ended"), commit.offsets)) }
+  }
+
+  // MARK: The consumer's side
+
+  /// - Returns: whether the buffer is over its bound.
+  func append(_ batch: borrowing RecordBatch) -> Bool {
+    var fresh: [Record] = []
+    var bytes = 0
+    fresh.reserveCapacity(batch.count)
+    for index in 0..<batch.count {
+      let record = batch[index].copy()
+      bytes += record.memoryBytes
+      fresh.append(record)
+    }
+    let (reader, isOver) = state.withLock { state in
+      if let reader = state.reader {
+        state.reader = nil
+        return (reader as CheckedContinuation<[Record], any Error>?, false)
+      }
+      state.records += fresh
+      state.bytes += bytes
+      return (nil, state.bytes >= bufferBytes)
+    }
+    reader?.resume(returning: fresh)
+    return isOver
+  }
+
+  var bufferedBytes: Int { state.withLock { $0.bytes } }
+
+  func takeCommits() -> [CommitRequest] {
+    state.withLock { state in
+      guard !state.commits.isEmpty else { return [] }
+      let taken = state.commits
+      state.commits = []
+      return taken
+    }
+  }
+}
+
+extension Record {
+  /// What it holds on to, roughly: its bytes and what Swift needs for each array.
+  fileprivate var memoryBytes: Int {
+    (key?.count ?? 0) + (value?.count ?? 0)
+      + headers.reduce(0) { $0 + $1.name.utf8.count + ($1.value?.count ?? 0) + 96 }
+      + 192
+  }
+}
+
+/// Fills a `RecordFlow`: over its bound everything pauses, below half of it everything resumes.
+struct RecordFlowHandler: ConsumerHandler, Sendable {
+  private static let answerTimeout = Duration.seconds(5)
+
+  private let flow: RecordFlow
+  private let failure: RunFailure
+  private var isPaused = false
+  private var waiting: [CommitID: OneShot<CommitResult>] = [:]
+  private var leaving: [TopicPartition] = []
+  private var isStopping = false
+
+  init(_ flow: RecordFlow, _ failure: RunFailure) {
+    self.flow = flow
+    self.failure = failure
+  }
+
+  mutating func records(_ batch: borrowing RecordBatch, _ control: borrowing ConsumerControl) {
+    guard flow.append(batch), !isPaused else { return }
+    isPaused = true
+    attempt(control) { (control) throws(KafkaError) in try control.pause(control.assignment) }
+  }
+
+  mutating func assigned(_ partitions: [TopicPartition], _ control: borrowing ConsumerControl) {
+    let isPaused = isPaused
+    attempt(control) { (control) throws(KafkaError) in
+      try resumeWhereCommitted(partitions, control, timeout: Self.answerTimeout)
+      if isPaused { try control.pause(partitions) }
+    }
+  }
+
+  mutating func revoked(
+    _ partitions: [TopicPartition], deadline: MonotonicInstant, _ control: borrowing ConsumerControl
+  ) {
+    leaving = partitions
+    settle(control)
+  }
+
+  mutating func lost(_ partitions: [TopicPartition], _ control: borrowing ConsumerControl) {
+    leaving.removeAll { partitions.contains($0) }
+  }
+
+  mutating func committed(_ commit: CommitID, _ result: CommitResult, _ control: borrowing ConsumerControl) {
+    waiting.removeValue(forKey: commit)?.resolve(result)
+    settle(control)
+  }
+
+  mutating func event(_ event: ConsumerEvent, _ control: borrowing ConsumerControl) {
+    // A small user has no way to seek: standing still in silence would be worse.
+    if case .offsetOutOfRange(_, let error) = event {
+      failure.fail(error)
+      control.stop()
+    }
+  }
+
+  mutating func tick(_ now: MonotonicInstant, _ control: borrowing ConsumerControl) -> MonotonicInstant? {
+    for request in flow.takeCommits() {
+      waiting[control.commit(request.offsets, deadline: now + request.timeout)] = request.answer
+    }
+    if isPaused, flow.bufferedBytes <= flow.bufferBytes / 2 {
+      isPaused = false
+      attempt(control) { (control) throws(KafkaError) in try control.resume(control.assignment) }
+    }
+    return nil
+  }
+
+  mutating func stopping(deadline: MonotonicInstant, _ control: borrowing ConsumerControl) {
+    isStopping = true
+    settle(control)
+  }
+
+  /// Commits that are under way are waited for before partitions, or the run, end.
+  private mutating func settle(_ control: borrowing ConsumerControl) {
+    guard waiting.isEmpty else { return }
+    if !leaving.isEmpty {
+      let leaving = leaving
+      self.leaving = []
+      attempt(control) { (control) throws(KafkaError) in try control.unassign(leaving) }
+    }
+    if isStopping { control.finish() }
+  }
+
+  private func attempt(
+    _ control: borrowing ConsumerControl, _ body: (borrowing ConsumerControl) throws(KafkaError) -> Void
+  ) {
+    do throws(KafkaError) {
+      try body(control)
+    } catch {
+      failure.fail(error)
+      control.stop()
+    }
+  }
+}

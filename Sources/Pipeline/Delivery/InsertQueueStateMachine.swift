@@ -1,0 +1,121 @@
+internal import SinkThreads
+
+/// Which sealed block is sent when: first in, first out, at most so many in flight, failed ones again after their delay.
+///
+/// A value whose methods return what to do. A table whose insert has failed is left alone until its delay is over: a
+/// server that is down or out of memory is asked by one block at a time, not by all that wait.
+struct InsertQueueStateMachine: Sendable {
+  typealias BlockID = PartitionLedger.HolderID
+
+  /// What an insert's outcome means for its block.
+  enum Verdict: Sendable, Equatable {
+    case accepted
+    /// The same bytes again, later: the server or the way to it failed, or nobody knows whether they landed.
+    case retry
+    /// Again and again until a person has mended it: a missing table, column, grant or password.
+    case alarm
+    /// The data is at fault: to be split until the bad rows stand alone.
+    case isolate
+  }
+
+  enum Action: Sendable, Equatable {
+    /// The block has left the queue; its memory can go.
+    case release
+    case retryAt(MonotonicInstant, attempt: Int)
+    /// The block has left the queue; its halves are to be added in its place.
+    case split
+  }
+
+  private enum State: Sendable, Equatable {
+    case waiting
+    case inFlight
+    case delayed(until: MonotonicInstant)
+  }
+
+  private struct Entry: Sendable {
+    let id: BlockID
+    let table: String
+    var state = State.waiting
+    var attempts = 0
+  }
+
+  let limitInFlight: Int
+  let policy: RetryPolicy
+  private var entries: [Entry] = []
+  private var gates: [String: (until: MonotonicInstant, prober: BlockID)] = [:]
+  private(set) var inFlight = 0
+
+  init(limitInFlight: Int, policy: RetryPolicy) {
+    precondition(limitInFlight > 0)
+    self.limitInFlight = limitInFlight
+    self.policy = policy
+  }
+
+  var count: Int { entries.count }
+  var isEmpty: Bool { entries.isEmpty }
+
+  mutating func add(_ id: BlockID, table: String) {
+    precondition(!entries.contains { $0.id == id }, "block \(id) is queued already")
+    entries.append(Entry(id: id, table: table))
+  }
+
+  /// The blocks to send now, in order. They count as in flight from here on.
+  mutating func takeReady(_ now: MonotonicInstant) -> [BlockID] {
+    var ready: [BlockID] = []
+    for index in entries.indices where inFlight < limitInFlight {
+      switch entries[index].state {
+      case .inFlight: continue
+      case .delayed(let until): if now < until { continue }
+      case .waiting: break
+      }
+      if let gate = gates[entries[index].table], gate.prober != entries[index].id { continue }
+      entries[index].state = .inFlight
+      inFlight += 1
+      ready.append(entries[index].id)
+    }
+    return ready
+  }
+
+  /// - Parameter random: uniform in 0 ..< 1, for the jitter.
+  mutating func finished(_ id: BlockID, _ verdict: Verdict, _ now: MonotonicInstant, random: Double) -> Action {
+    guard let index = entries.firstIndex(where: { $0.id == id }) else {
+      preconditionFailure("block \(id) is not queued")
+    }
+    precondition(entries[index].state == .inFlight, "block \(id) was not in flight")
+    inFlight -= 1
+    let table = entries[index].table
+    switch verdict {
+    case .accepted, .isolate:
+      entries.remove(at: index)
+      gates[table] = nil
+      return verdict == .accepted ? .release : .split
+    case .retry, .alarm:
+      entries[index].attempts += 1
+      let attempt = entries[index].attempts
+      let until = now + policy.delay(afterAttempt: attempt, random: random)
+      entries[index].state = .delayed(until: until)
+      // The oldest failure probes for the whole table; later ones of blocks that were in flight with it change nothing.
+      if gates[table] == nil || gates[table]?.prober == id { gates[table] = (until, id) }
+      return .retryAt(until, attempt: attempt)
+    }
+  }
+
+  /// When `takeReady` will next have something that only time holds back.
+  var nextDeadline: MonotonicInstant? {
+    entries.compactMap { entry in
+      if case .delayed(let until) = entry.state, gates[entry.table].map({ $0.prober == entry.id }) ?? true {
+        until
+      } else {
+        nil
+      }
+    }.min()
+  }
+
+  /// Takes every block out that is not in flight: at a shutdown whose deadline has come.
+  mutating func abandonWaiting() -> [BlockID] {
+    let abandoned = entries.filter { $0.state != .inFlight }.map(\.id)
+    entries.removeAll { $0.state != .inFlight }
+    gates = [:]
+    return abandoned
+  }
+}

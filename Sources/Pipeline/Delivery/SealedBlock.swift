@@ -1,0 +1,45 @@
+internal import ClickHouseClient
+internal import Synchronization
+
+/// A block that has stopped growing, on its way from the consumer's thread to the inserter's.
+final class SealedBlock: Sendable {
+  typealias ID = PartitionLedger.HolderID
+
+  let id: ID
+  let target: InsertTarget
+  let rows: Int
+  /// What the columns have allocated.
+  let bytes: Int
+  let runs: [OffsetRun]
+  private let columns: Mutex<Block?>
+
+  init(id: ID, target: InsertTarget, runs: [OffsetRun], block: consuming Block) {
+    self.id = id
+    self.target = target
+    self.runs = runs
+    rows = block.rows
+    bytes = block.capacityBytes
+    columns = Mutex(block)
+  }
+
+  /// The columns, once: whoever takes them encodes them.
+  func takeBlock() -> Block? { columns.withLock { $0.take() } }
+}
+
+/// A table that blocks go to, and how.
+final class InsertTarget: Sendable {
+  /// Index of the table among the pipeline's targets.
+  let index: Int
+  let table: TableName
+  /// Settings that the plan needs, such as `input_format_null_as_default`.
+  let settings: [(String, String)]
+  /// False for dead letters: a dead letter that is refused is no dead letter again.
+  let isolatesBadRows: Bool
+
+  init(index: Int, table: TableName, settings: [(String, String)], isolatesBadRows: Bool) {
+    self.index = index
+    self.table = table
+    self.settings = settings
+    self.isolatesBadRows = isolatesBadRows
+  }
+}

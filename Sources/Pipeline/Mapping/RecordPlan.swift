@@ -1,0 +1,94 @@
+internal import ClickHouseClient
+internal import SinkBytes
+
+/// Which field of a record goes to which column, and how: resolved once from a table's schema, only read after.
+final class RecordPlan: Sendable {
+  /// An object in a record: the names that matter, and where each leads.
+  struct Node: Sendable {
+    let names: [String]
+    let table: KeyTable
+    /// By the name's number: the column, or -1.
+    let columns: [Int32]
+    /// By the name's number: the node of the object inside, or -1.
+    let children: [Int32]
+  }
+
+  struct EnumNames: Sendable {
+    let table: KeyTable
+    let values: [Int16]
+  }
+
+  /// The columns that an insert carries, in their order.
+  let layout: BlockLayout
+  /// The types as the table has them: a column with an expression DEFAULT is `Nullable` in the layout only.
+  let types: [ColumnType]
+  let format: RecordFormat
+  let unknownFields: UnknownFieldsPolicy
+  /// By column; the ops of elements follow those of the columns.
+  let ops: [ColumnOp]
+  let fills: [ColumnFill]
+  /// The first is the record itself.
+  let nodes: [Node]
+  let zones: [ZoneTransitions]
+  let enums: [EnumNames]
+  /// Names of the elements of named tuples.
+  let tuples: [KeyTable]
+  /// Settings that the inserts of this plan need.
+  let requiredSettings: [(String, String)]
+
+  init(_ builder: consuming RecordPlanBuilder, layout: BlockLayout) {
+    self.layout = layout
+    types = builder.types
+    format = builder.mapping.format
+    unknownFields = builder.mapping.unknownFields
+    ops = builder.ops
+    fills = builder.fills
+    nodes = builder.nodes
+    zones = builder.zones
+    enums = builder.enums
+    tuples = builder.tuples
+    requiredSettings = builder.needsNullAsDefault ? [("input_format_null_as_default", "1")] : []
+  }
+
+  /// Fits a mapping to a table.
+  /// - Parameters:
+  ///   - serverZone: where columns without a zone of their own show their times.
+  ///   - zones: the transitions of every zone that the table's columns name (`ColumnType.timeZones`).
+  ///   - nullAsDefault: whether the server fills in an expression DEFAULT for NULL in a Native block.
+  /// - Returns: the plan, or every problem at once.
+  static func resolve(
+    table: TableDescription, mapping: MappingConfiguration, zones: [String: ZoneTransitions], serverZone: String,
+    nullAsDefault: Bool
+  ) -> Result<RecordPlan, MappingProblems> {
+    var builder = RecordPlanBuilder(
+      mapping: mapping, zonesByName: zones, serverZone: serverZone, nullAsDefault: nullAsDefault)
+    builder.build(table)
+    guard builder.problems.isEmpty else { return .failure(MappingProblems(builder.problems)) }
+    do throws(ClickHouseError) {
+      let layout = try BlockLayout(builder.layout)
+      return .success(RecordPlan(builder, layout: layout))
+    } catch {
+      return .failure(MappingProblems([MappingProblem(column: nil, message: error.message)]))
+    }
+  }
+}
+
+/// Every reason why a mapping and a table do not fit.
+struct MappingProblems: Error {
+  let problems: [MappingProblem]
+
+  init(_ problems: [MappingProblem]) { self.problems = problems }
+}
+
+extension ColumnType {
+  /// The zones that must be known to read local times into such a column; "" stands for the server's own.
+  var timeZones: Set<String> {
+    switch self {
+    case .dateTime(let zone), .dateTime64(_, let zone): [zone ?? ""]
+    case .nullable(let inner), .lowCardinality(let inner), .array(let inner): inner.timeZones
+    case .tuple(let elements): elements.reduce(into: []) { $0.formUnion($1.type.timeZones) }
+    case .map(let key, let value): key.timeZones.union(value.timeZones)
+    default: []
+    }
+  }
+}

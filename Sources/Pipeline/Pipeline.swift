@@ -1,0 +1,161 @@
+internal import ClickHouseClient
+internal import KafkaClient
+public import SinkTelemetry
+internal import SinkThreads
+internal import Synchronization
+
+/// Keeps records flowing from Kafka topics into ClickHouse tables, at least once, in bounded memory.
+///
+/// ```swift
+/// let pipeline = try Pipeline(configuration, transforms: ["mask_email": MaskEmail()])
+/// try await pipeline.run()          // until cancelled: drains, commits, returns
+/// ```
+public final class Pipeline: Sendable {
+  public let configuration: PipelineConfiguration
+  private let transforms: [String: any Transform]
+  private let shared = PipelineShared()
+  private let registry = MetricsRegistry()
+  private let time: TimeSource
+  private let hasRun = Atomic<Bool>(false)
+
+  /// - Parameter transforms: by the names that the routes use.
+  /// - Throws: `PipelineError` of code `configuration`, with every problem that needs no server to be seen.
+  public convenience init(
+    _ configuration: PipelineConfiguration, transforms: [String: any Transform] = [:]
+  ) throws(PipelineError) {
+    try self.init(configuration, transforms: transforms, time: .system)
+  }
+
+  init(
+    _ configuration: PipelineConfiguration, transforms: [String: any Transform], time: TimeSource
+  ) throws(PipelineError) {
+    var problems = configuration.validate()
+    for route in configuration.routes {
+      for name in route.transforms where transforms[name] == nil {
+        let known = transforms.keys.sorted().joined(separator: ", ")
+        problems.append(
+          "the route to table \(route.table) names the transform '\(name)', which is not known"
+            + (known.isEmpty ? ": the pipeline was made without transforms" : "; known are: \(known)"))
+      }
+    }
+    guard problems.isEmpty else {
+      throw PipelineError(.configuration, "the configuration cannot work", details: problems)
+    }
+    self.configuration = configuration
+    self.transforms = transforms
+    self.time = time
+  }
+
+  /// What it is doing, as of at most half a second ago.
+  public var status: PipelineStatus {
+    var status = shared.status
+    let samples = registry.snapshot
+    func total(_ metric: MetricDescription) -> Int {
+      samples.reduce(0) { sum, sample in
+        guard sample.metric == metric, case .number(let value) = sample.value else { return sum }
+        return sum + Int(value)
+      }
+    }
+    status.recordsReceived = total(PipelineMetric.recordsReceived)
+    status.bytesReceived = total(PipelineMetric.bytesReceived)
+    status.rowsInserted = total(PipelineMetric.rowsInserted)
+    status.tombstones = total(PipelineMetric.tombstones)
+    status.recordsFiltered = total(PipelineMetric.recordsFiltered)
+    status.deadLetters = total(PipelineMetric.deadLetters)
+    status.insertsInFlight = total(PipelineMetric.insertsInFlight)
+    status.blocksWaiting = total(PipelineMetric.blocksWaiting)
+    return status
+  }
+
+  /// Every value of every metric now; `PipelineMetric` says what they are.
+  public var metrics: [MetricSample] { registry.snapshot }
+
+  /// Reads the schemas, joins the group and moves records until the task is cancelled; then it drains, commits and
+  /// returns. Cancellation is the normal way to end it.
+  /// - Throws: `PipelineError` when it cannot start, or ends before it was asked to. One run in a pipeline's life.
+  public func run() async throws(PipelineError) {
+    guard hasRun.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+      throw PipelineError(.alreadyRunning, "a pipeline runs once: make another for another run")
+    }
+    defer { shared.enter(.stopped) }
+    let client: ClickHouseClient
+    do throws(ClickHouseError) {
+      client = try ClickHouseClient(clickhouseConfiguration)
+    } catch {
+      throw PipelineError(.configuration, error.message, cause: error)
+    }
+    let outcome: Result<Void, PipelineError>
+    do throws(PipelineError) {
+      let tables = try await SchemaReader(client: client, logger: configuration.logger).resolve(configuration.routes)
+      try await move(tables, client)
+      outcome = .success(())
+    } catch {
+      outcome = .failure(error)
+    }
+    client.close()
+    try outcome.get()
+    if let error = shared.error { throw error }
+  }
+
+  private var clickhouseConfiguration: ClickHouseConfiguration {
+    var clickhouse = configuration.clickhouse
+    clickhouse.requestsInFlight = configuration.limits.insertsInFlight
+    return clickhouse
+  }
+
+  private func move(_ resolved: [ResolvedRoute], _ client: ClickHouseClient) async throws(PipelineError) {
+    var kafka = configuration.kafka
+    kafka.shutdownDeadline = configuration.limits.drain
+    let consumer: KafkaConsumer
+    let producer: KafkaProducer?
+    do throws(KafkaError) {
+      consumer = try KafkaConsumer(kafka)
+      producer = try makeProducer()
+    } catch {
+      throw PipelineError(.configuration, error.message, cause: error)
+    }
+    let parts = PipelineParts(
+      configuration: configuration, transforms: transforms, client: client, consumer: consumer, producer: producer,
+      metrics: registry, shared: shared, time: time)
+    let handler = try parts.makeHandler(resolved)
+    parts.inserter.start()
+    shared.enter(.running)
+    let topics = configuration.routes.flatMap(\.topics)
+    let result: Result<Void, PipelineError>
+    do {
+      try await consumer.run(.topics(topics), handler)
+      result = .success(())
+    } catch let error as KafkaError {
+      result = .failure(PipelineError(PipelineError.code(of: error), error.message, cause: error))
+    } catch {
+      result = .failure(PipelineError(.kafka, "\(error)", cause: error))
+    }
+    parts.reader.close()
+    parts.inserter.stop()
+    await producer?.close(within: .seconds(10))
+    try result.get()
+  }
+
+  private func makeProducer() throws(KafkaError) -> KafkaProducer? {
+    let wanted = configuration.routes.contains { route in
+      if case .topic = route.deadLetters { true } else { false }
+    }
+    guard wanted else { return nil }
+    var producer = KafkaProducerConfiguration(
+      brokers: configuration.kafka.brokers, security: configuration.kafka.security)
+    producer.logger = configuration.kafka.logger
+    return try KafkaProducer(producer)
+  }
+}
+
+extension PipelineError {
+  static func code(of error: KafkaError) -> Code {
+    switch error.code {
+    case .transport, .timedOut: .unreachable
+    case .authentication, .authorization, .unknownTopicOrPartition: .refused
+    case .configuration, .invalidArgument: .configuration
+    case .fenced: .fenced
+    default: .kafka
+    }
+  }
+}

@@ -1,0 +1,56 @@
+public import ClickHouseClient
+public import KafkaClient
+public import SinkTelemetry
+
+/// Everything that a pipeline needs to know; plain values, nothing is read from files or the environment.
+public struct PipelineConfiguration: Sendable {
+  public var kafka: KafkaConsumerConfiguration
+  public var clickhouse: ClickHouseConfiguration
+  public var routes: [RouteConfiguration]
+  public var limits: LimitsConfiguration
+  public var retry: RetryPolicy
+  public var logger: Logger
+
+  public init(
+    kafka: KafkaConsumerConfiguration, clickhouse: ClickHouseConfiguration, routes: [RouteConfiguration],
+    limits: LimitsConfiguration = LimitsConfiguration(), retry: RetryPolicy = RetryPolicy(),
+    logger: Logger = Logger(source: "Pipeline")
+  ) {
+    self.kafka = kafka
+    self.clickhouse = clickhouse
+    self.routes = routes
+    self.limits = limits
+    self.retry = retry
+    self.logger = logger
+  }
+
+  /// Bytes of `limits.memoryBytes` that blocks and dead letters may use: the rest is librdkafka's, whose queue holds
+  /// `kafka.queuedMaxKilobytes` and about half as much again in fetches that are being read.
+  var blockBudgetBytes: Int { limits.memoryBytes - kafka.queuedMaxKilobytes * 1024 * 3 / 2 }
+
+  /// What contradicts itself, in words that name the setting.
+  public func validate() -> [String] {
+    var problems: [String] = []
+    if routes.isEmpty { problems.append("there is no route: give at least one topic and its table") }
+    for (index, route) in routes.enumerated() {
+      let name = "route \(index + 1) (table \(route.table))"
+      if route.topics.isEmpty { problems.append("\(name) has no topic") }
+      if route.block.maxRows < 1 { problems.append("\(name): block.max_rows is \(route.block.maxRows); at least 1") }
+      if route.block.maxBytes < 1 << 16 {
+        problems.append("\(name): block.max_bytes is \(route.block.maxBytes); at least 64KiB")
+      }
+      if route.block.linger <= .zero { problems.append("\(name): block.linger must be more than 0") }
+    }
+    if limits.insertsInFlight < 1 {
+      problems.append("limits.inserts_in_flight is \(limits.insertsInFlight); at least 1")
+    }
+    if blockBudgetBytes < 8 << 20 {
+      problems.append(
+        "limits.memory is \(limits.memoryBytes >> 20)MiB, which leaves \(max(0, blockBudgetBytes) >> 20)MiB for blocks "
+          + "beside Kafka's queue; at least 8MiB: raise it, or lower kafka.properties.queued.max.messages.kbytes")
+    }
+    if limits.drain <= .zero { problems.append("limits.drain must be more than 0") }
+    if limits.commitInterval <= .zero { problems.append("limits.commit_interval must be more than 0") }
+    return problems
+  }
+}

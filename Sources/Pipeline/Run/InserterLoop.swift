@@ -1,0 +1,209 @@
+internal import ClickHouseClient
+internal import SinkTelemetry
+internal import SinkThreads
+
+/// The inserter's thread: its state is local to it, so none of it needs a lock.
+struct InserterLoop: ~Copyable {
+  /// A block as it is sent: the bytes of every attempt, and where its rows came from.
+  private struct Sending {
+    let block: EncodedBlock
+    let target: InsertTarget
+    let runs: [OffsetRun]
+    /// The sealed block that it is, or is a part of.
+    let root: SealedBlock.ID
+    let token: String
+  }
+
+  private let context: InserterContext
+  private let mailbox: Mailbox<Inserter.Message>
+  private let signal: WakeSignal
+  private var queue: InsertQueueStateMachine
+  private var sending: [SealedBlock.ID: Sending] = [:]
+  private var families: [SealedBlock.ID: BlockFamily] = [:]
+  /// Parts of split blocks count down from the top, so that they never meet the ids of sealed ones.
+  private var nextPartID = SealedBlock.ID.max
+  /// Tokens are unique to this run: at least once, they only keep a retry of ours from landing twice.
+  private let tokenPrefix: String
+  private var isStopping = false
+
+  init(context: InserterContext, mailbox: Mailbox<Inserter.Message>, signal: WakeSignal) {
+    self.context = context
+    self.mailbox = mailbox
+    self.signal = signal
+    queue = InsertQueueStateMachine(limitInFlight: context.limitInFlight, policy: context.retry)
+    tokenPrefix = "sinkctl-\(UInt64.random(in: 0 ... .max))"
+  }
+
+  mutating func run() {
+    while !isStopping {
+      for message in mailbox.takeAll() {
+        switch message {
+        case .insert(let block): accept(block)
+        case .finished(let id, let response): finish(id, response)
+        case .stop: isStopping = true
+        }
+        // A completion may come while blocks are encoded: send the next one before encoding another.
+        dispatch()
+      }
+      dispatch()
+      publish()
+      guard !isStopping else { break }
+      let now = context.time.monotonic()
+      signal.wait(atMost: queue.nextDeadline.map { max(.zero, $0 - now) } ?? .seconds(3600))
+    }
+  }
+
+  private mutating func accept(_ sealed: SealedBlock) {
+    guard var block = sealed.takeBlock() else { preconditionFailure("a block comes to the inserter once") }
+    families[sealed.id] = BlockFamily(root: sealed.id, runs: sealed.runs)
+    add(block, id: sealed.id, root: sealed.id, target: sealed.target, runs: sealed.runs)
+    block.removeAll()
+    context.meter.giveBack(sealed.bytes)
+    context.events.post(.spare(SpareBlock(target: sealed.target.index, block: block)))
+    context.freed.wake()
+  }
+
+  private mutating func add(
+    _ block: borrowing Block, id: SealedBlock.ID, root: SealedBlock.ID, target: InsertTarget, runs: [OffsetRun]
+  ) {
+    let encoded: EncodedBlock
+    do {
+      encoded = try EncodedBlock(block, compression: context.compression)
+    } catch {
+      // Only a lack of memory or a broken compressor gets here; the block was made by us, of types that can be written.
+      preconditionFailure("a block could not be encoded: \(error)")
+    }
+    context.meter.take(encoded.byteCount)
+    sending[id] = Sending(block: encoded, target: target, runs: runs, root: root, token: "\(tokenPrefix)-\(id)")
+    queue.add(id, table: target.table.description)
+  }
+
+  private mutating func dispatch() {
+    for id in queue.takeReady(context.time.monotonic()) {
+      guard let entry = sending[id] else { preconditionFailure("block \(id) is queued but not held") }
+      let request = InsertRequest(
+        table: entry.target.table, block: entry.block, deduplicationToken: entry.token,
+        settings: entry.target.settings)
+      let mailbox = mailbox
+      context.client.insert(request) { mailbox.post(.finished(id, $0)) }
+    }
+  }
+
+  private mutating func finish(_ id: SealedBlock.ID, _ response: InsertResponse) {
+    guard let entry = sending[id] else { preconditionFailure("block \(id) answered but is not held") }
+    let table = entry.target.table.description
+    context.metrics.histogram(PipelineMetric.insertSeconds, [table], bounds: PipelineMetric.secondsBounds)
+      .observe(response.duration.seconds)
+    let (verdict, label, error) = judge(response.outcome, entry)
+    context.metrics.counter(PipelineMetric.insertResults, [table, label]).add()
+    let action = queue.finished(id, verdict, context.time.monotonic(), random: .random(in: 0..<1))
+    switch action {
+    case .release:
+      settle(table)
+      countAccepted(entry, table)
+      release(id, entry)
+    case .retryAt(let until, let attempt):
+      report(error, entry, verdict, attempt: attempt, wait: until - context.time.monotonic(), response.queryID)
+    case .split:
+      settle(table)
+      split(id, entry, error)
+    }
+  }
+
+  private func judge(
+    _ outcome: InsertOutcome, _ entry: Sending
+  ) -> (InsertQueueStateMachine.Verdict, label: String, ClickHouseError?) {
+    switch outcome {
+    case .accepted: return (.accepted, "accepted", nil)
+    case .unknown(let error): return (.retry, "unknown", error)
+    case .rejected(let error):
+      switch error.reaction {
+      case .retry: return (.retry, "retry", error)
+      case .pauseAndAlarm: return (.alarm, "alarm", error)
+      case .isolate: return entry.target.isolatesBadRows ? (.isolate, "isolate", error) : (.alarm, "alarm", error)
+      }
+    }
+  }
+
+  private func countAccepted(_ entry: Sending, _ table: String) {
+    context.metrics.counter(PipelineMetric.rowsInserted, [table]).add(entry.block.rows)
+    context.metrics.counter(PipelineMetric.bytesInserted, [table]).add(entry.block.byteCount)
+    context.metrics.histogram(PipelineMetric.insertRows, [table], bounds: PipelineMetric.rowsBounds)
+      .observe(Double(entry.block.rows))
+  }
+
+  private mutating func release(_ id: SealedBlock.ID, _ entry: Sending) {
+    sending[id] = nil
+    context.meter.giveBack(entry.block.byteCount)
+    guard var family = families.removeValue(forKey: entry.root) else { preconditionFailure("a part without its block") }
+    if family.landPart() {
+      context.events.post(.landed(family.root, runs: family.runs))
+    } else {
+      families[entry.root] = family
+    }
+    context.freed.wake()
+  }
+
+  /// Cuts a block that the server refuses because of its data. A single row is the culprit: it goes to the dead letters,
+  /// and that is said before its block may land.
+  private mutating func split(_ id: SealedBlock.ID, _ entry: Sending, _ error: ClickHouseError?) {
+    let rows = entry.block.rows
+    let error = error ?? ClickHouseError(code: .malformedData, message: "refused without a reason")
+    guard rows > 1 else {
+      if let place = OffsetRun.locate(row: 0, in: entry.runs) {
+        context.events.post(.rowRejected(partition: place.partition, offset: place.offset, error))
+      }
+      return release(id, entry)
+    }
+    context.logger.warning(
+      "ClickHouse refuses a block for its data; looking for the rows",
+      ["table": entry.target.table.description, "rows": "\(rows)", "error": error.message])
+    let whole: Block
+    do {
+      whole = try entry.block.decode()
+    } catch {
+      preconditionFailure("our own block cannot be read back: \(error)")
+    }
+    families[entry.root]?.split()
+    for half in [0..<rows / 2, rows / 2..<rows] {
+      let id = nextPartID
+      nextPartID -= 1
+      add(
+        whole.slice(rows: half), id: id, root: entry.root, target: entry.target,
+        runs: OffsetRun.slice(entry.runs, rows: half))
+    }
+    sending[id] = nil
+    context.meter.giveBack(entry.block.byteCount)
+  }
+
+  private func report(
+    _ error: ClickHouseError?, _ entry: Sending, _ verdict: InsertQueueStateMachine.Verdict, attempt: Int,
+    wait: Duration, _ queryID: String
+  ) {
+    let table = entry.target.table.description
+    let words = error?.message ?? "no reason given"
+    let isNews = verdict == .alarm && context.alarms.raise(table, words)
+    if verdict == .alarm { context.metrics.gauge(PipelineMetric.tableAlarm, [table]).set(1) }
+    let level: LogLevel = isNews ? .error : attempt == 1 || attempt % 10 == 0 ? .warning : .debug
+    context.logger.log(
+      level,
+      verdict == .alarm
+        ? "a table refuses inserts until somebody mends it; records wait, nothing is dropped"
+        : "an insert failed and will be tried again",
+      [
+        "table": table, "rows": "\(entry.block.rows)", "attempt": "\(attempt)",
+        "again_in_seconds": "\((wait.seconds * 10).rounded() / 10)", "query_id": queryID, "error": words,
+      ])
+  }
+
+  private func settle(_ table: String) {
+    guard context.alarms.clear(table) else { return }
+    context.metrics.gauge(PipelineMetric.tableAlarm, [table]).set(0)
+    context.logger.notice("the table takes inserts again", ["table": table])
+  }
+
+  private func publish() {
+    context.metrics.gauge(PipelineMetric.insertsInFlight).set(queue.inFlight)
+    context.metrics.gauge(PipelineMetric.blocksWaiting).set(queue.count - queue.inFlight)
+  }
+}

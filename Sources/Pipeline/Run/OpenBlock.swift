@@ -1,0 +1,46 @@
+internal import ClickHouseClient
+internal import SinkThreads
+internal import Synchronization
+
+/// A block that still grows: columns, where its rows came from, and since when.
+///
+/// A class, so that it can lie in dictionaries; the record loop moves `block` and `runs` into locals for a whole run of
+/// records and back, since a class's properties cost an exclusivity check at each access.
+final class OpenBlock {
+  let id: SealedBlock.ID
+  let target: InsertTarget
+  let openedAt: MonotonicInstant
+  var block: Block?
+  var runs: [OffsetRun] = []
+
+  init(id: SealedBlock.ID, target: InsertTarget, openedAt: MonotonicInstant, block: consuming Block) {
+    self.id = id
+    self.target = target
+    self.openedAt = openedAt
+    self.block = consume block
+  }
+
+  var rows: Int { block?.rows ?? 0 }
+  var bytes: Int { block?.byteCount ?? 0 }
+  var capacityBytes: Int { block?.capacityBytes ?? 0 }
+
+  func seal() -> SealedBlock {
+    guard let block = block.take() else { preconditionFailure("a block is sealed once") }
+    return SealedBlock(id: id, target: target, runs: runs, block: block)
+  }
+}
+
+/// A block on its way back from the inserter, emptied, with the memory that its columns have grown to.
+final class SpareBlock: Sendable {
+  let target: Int
+  let bytes: Int
+  private let columns: Mutex<Block?>
+
+  init(target: Int, block: consuming Block) {
+    self.target = target
+    bytes = block.capacityBytes
+    columns = Mutex(block)
+  }
+
+  func take() -> Block? { columns.withLock { $0.take() } }
+}

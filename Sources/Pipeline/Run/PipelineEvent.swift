@@ -1,0 +1,23 @@
+internal import ClickHouseClient
+internal import KafkaClient
+
+/// What reaches the consumer's thread from the others.
+enum PipelineEvent: Sendable {
+  /// All rows of the block are in the table, or have become dead letters.
+  case landed(SealedBlock.ID, runs: [OffsetRun])
+  /// The server refuses this one row; its block lands without it.
+  case rowRejected(partition: Int, offset: Int64, ClickHouseError)
+  /// The original of a row that the server refused; nil where the log no longer holds it.
+  case recordRead(RefusedRow, Record?)
+  case spare(SpareBlock)
+  case deadLetterAnswered(DeadLetter.ID, KafkaError?)
+}
+
+/// A row that only the server refused, on its way to become a dead letter. It has a claim of its own, so that its block
+/// can land without it.
+struct RefusedRow: Sendable {
+  let holder: DeadLetter.ID
+  let partition: Int
+  let offset: Int64
+  let error: ClickHouseError
+}

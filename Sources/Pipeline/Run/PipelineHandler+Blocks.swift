@@ -1,0 +1,74 @@
+internal import ClickHouseClient
+internal import KafkaClient
+internal import SinkTelemetry
+internal import SinkThreads
+
+/// Blocks: opened, sealed, and kept within the budget.
+extension PipelineHandler {
+  mutating func openBlock(of table: TableState, _ now: MonotonicInstant) {
+    guard table.open == nil else { return }
+    table.open = OpenBlock(id: makeHolderID(), target: table.target, openedAt: now, block: table.makeBlock())
+  }
+
+  mutating func seal(_ table: TableState, _ reason: SealPolicy.Reason) {
+    guard let open = table.open, open.rows > 0 else { return }
+    table.open = nil
+    context.metrics.counter(PipelineMetric.blocksSealed, [table.target.table.description, reason.rawValue]).add()
+    context.inserter.submit(open.seal())
+  }
+
+  mutating func sealByAge(_ now: MonotonicInstant) {
+    for table in router.tables {
+      guard let open = table.open else { continue }
+      if let reason = table.policy.reason(rows: open.rows, bytes: open.bytes, age: now - open.openedAt) {
+        seal(table, reason)
+      }
+    }
+  }
+
+  /// Before a drain: everything that holds records of these partitions goes now.
+  mutating func sealHolding(_ ids: Set<Int>) {
+    for table in router.tables {
+      if let open = table.open, open.runs.contains(where: { ids.contains($0.partition) }) { seal(table, .drain) }
+    }
+  }
+
+  private var usedBytes: Int {
+    context.meter.bytes + router.tables.reduce(0) { $0 + $1.heldBytes }
+  }
+
+  /// Over the budget, the largest block goes; if that does not help soon, partitions pause.
+  ///
+  /// Pausing makes librdkafka throw away what it has fetched and costs about a second of reading, so for half a second
+  /// this thread rather waits for an insert to land. Nothing else suffers from that: heartbeats have their own thread.
+  mutating func balanceMemory(_ control: borrowing ConsumerControl) {
+    if usedBytes >= budget.limitBytes, !budget.isPaused, phase == .running, revocation == nil {
+      if let largest = router.tables.max(by: { $0.openBytes < $1.openBytes }), largest.openBytes > budget.limitBytes / 8
+      {
+        seal(largest, .memory)
+      }
+      let end = control.now + .milliseconds(500)
+      while usedBytes >= budget.limitBytes, control.now < end { context.freed.wait(atMost: end - control.now) }
+    }
+    let action = budget.update(usedBytes: usedBytes)
+    let reading = partitions.values.filter { !$0.isDraining }.map(\.topicPartition)
+    switch action {
+    case .none: return
+    case .pause:
+      context.logger.debug("paused: the memory budget is used up", ["bytes": "\(budget.usedBytes)"])
+      attempt("pause") { () throws(KafkaError) in try control.pause(reading) }
+    case .resume:
+      attempt("resume") { () throws(KafkaError) in try control.resume(reading) }
+    }
+    context.metrics.gauge(PipelineMetric.pausedPartitions).set(budget.isPaused ? reading.count : 0)
+  }
+
+  /// A refusal here means that the partition has gone meanwhile: the rebalance that says so is on its way.
+  func attempt(_ what: String, _ body: () throws(KafkaError) -> Void) {
+    do throws(KafkaError) {
+      try body()
+    } catch {
+      context.logger.warning("librdkafka refused a call", ["call": what, "error": error.message])
+    }
+  }
+}

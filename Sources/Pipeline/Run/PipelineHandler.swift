@@ -1,0 +1,144 @@
+internal import ClickHouseClient
+internal import KafkaClient
+internal import SinkTelemetry
+internal import SinkThreads
+
+/// The pipeline on the consumer's thread: every record, block, claim and commit passes through here, one call at a time,
+/// so none of it needs a lock. The facets beside this file are its rooms: blocks, commits, rebalances, dead letters.
+struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
+  // Sendable: moved once, onto the consumer's thread, before anything in it is used.
+  struct PartitionKey: Hashable {
+    let topicHandle: UInt
+    let number: Int32
+  }
+
+  let context: HandlerContext
+  let router: Router
+  var budget: MemoryBudget
+  var partitions: [Int: AssignedPartition] = [:]
+  /// The same, as a batch names them; filled when a partition's first record comes.
+  var partitionsByKey: [PartitionKey: AssignedPartition] = [:]
+  var commit = CommitState()
+  var revocation: Revocation?
+  var unassigned = PendingAssignment()
+  var deadLetters: DeadLetterDesk
+  var phase = PipelineStatus.Phase.running
+  var nextStatus = MonotonicInstant(nanoseconds: .min)
+  private var lastPartitionID = 0
+  private var lastHolderID = PartitionLedger.stuck
+
+  init(context: HandlerContext, router: Router, budget: MemoryBudget, deadLetters: DeadLetterDesk) {
+    self.context = context
+    self.router = router
+    self.budget = budget
+    self.deadLetters = deadLetters
+  }
+
+  mutating func makeHolderID() -> PartitionLedger.HolderID {
+    lastHolderID += 1
+    return lastHolderID
+  }
+
+  mutating func makePartitionID() -> Int {
+    lastPartitionID += 1
+    return lastPartitionID
+  }
+
+  mutating func records(_ batch: borrowing RecordBatch, _ control: borrowing ConsumerControl) {
+    var index = 0
+    while index < batch.count {
+      guard let partition = partition(of: batch, at: index), !partition.isDraining else {
+        index += 1
+        continue
+      }
+      index = take(batch, from: index, partition, control)
+    }
+  }
+
+  /// One run of a partition's records; returns the index after it.
+  private mutating func take(
+    _ batch: borrowing RecordBatch, from start: Int, _ partition: AssignedPartition,
+    _ control: borrowing ConsumerControl
+  ) -> Int {
+    let route = partition.route
+    openBlock(of: route.table, control.now)
+    let done = route.absorb(batch, from: start, into: partition)
+    partition.counters.add(done)
+    switch done.stop {
+    case .endOfRun: break
+    case .full(let reason): seal(route.table, reason)
+    case .rejected(let rejection): reject(batch[done.next - 1].copy(), partition, rejection, control)
+    }
+    return done.next
+  }
+
+  private mutating func partition(of batch: borrowing RecordBatch, at index: Int) -> AssignedPartition? {
+    let record = batch[index]
+    let key = PartitionKey(topicHandle: record.topicHandle, number: record.partition)
+    if let known = partitionsByKey[key] { return known }
+    let wanted = record.topicPartition
+    let found = partitions.values.first { $0.topicPartition == wanted }
+    partitionsByKey[key] = found
+    return found
+  }
+
+  mutating func tick(_ now: MonotonicInstant, _ control: borrowing ConsumerControl) -> MonotonicInstant? {
+    serveEvents(control)
+    assignPending(now, control)
+    sealByAge(now)
+    balanceMemory(control)
+    deadLetters.resend(now)
+    commitIfDue(now, control)
+    finishDrains(control)
+    publishStatus(now, control)
+    return nextWake(now)
+  }
+
+  private mutating func serveEvents(_ control: borrowing ConsumerControl) {
+    for event in context.events.takeAll() {
+      switch event {
+      case .landed(let block, let runs): settle(block, Set(runs.map(\.partition)))
+      case .rowRejected(let partition, let offset, let error): readAgain(partition, offset, error)
+      case .recordRead(let again, let record): rejectAgain(again, record, control)
+      case .spare(let spare): router.tables[spare.target].keep(spare)
+      case .deadLetterAnswered(let id, let error):
+        if let letter = deadLetters.answered(id, error, control.now) { settle(id, [letter.partition]) }
+      }
+    }
+  }
+
+  /// A holder of a former assignment settles nothing: the ids of its partitions are gone.
+  mutating func settle(_ holder: PartitionLedger.HolderID, _ ids: Set<Int>) {
+    for id in ids { partitions[id]?.ledger.settle(holder) }
+  }
+
+  mutating func event(_ event: ConsumerEvent, _ control: borrowing ConsumerControl) {
+    switch event {
+    case .offsetOutOfRange(let partition, let error): resumeInRange(partition, error, control)
+    case .fenced(let error): fail(PipelineError(.fenced, error.message, cause: error), control)
+    case .fatal(let error): fail(PipelineError(.kafka, error.message, cause: error), control)
+    case .error(let error, let partition):
+      context.logger.warning(
+        "Kafka reports an error", ["error": error.message, "partition": partition.map { $0.description } ?? "-"])
+    case .partitionEnd, .statistics: break
+    }
+  }
+
+  /// Ends the run with an error; what has landed is committed on the way out.
+  mutating func fail(_ error: PipelineError, _ control: borrowing ConsumerControl) {
+    context.shared.fail(error)
+    control.stop()
+  }
+
+  /// When something is due by the clock alone.
+  private func nextWake(_ now: MonotonicInstant) -> MonotonicInstant? {
+    var wakes = [nextStatus]
+    for table in router.tables {
+      if let open = table.open, open.rows > 0 { wakes.append(open.openedAt + table.policy.linger) }
+    }
+    if commit.outstanding == nil, partitions.values.contains(where: \.isDirty) { wakes.append(commit.nextDue) }
+    if let due = unassigned.nextTry { wakes.append(due) }
+    if let due = deadLetters.nextResend { wakes.append(due) }
+    return wakes.min()
+  }
+}

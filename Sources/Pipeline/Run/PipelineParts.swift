@@ -1,0 +1,93 @@
+internal import ClickHouseClient
+internal import KafkaClient
+internal import SinkTelemetry
+internal import SinkThreads
+
+/// The parts of one run, wired.
+struct PipelineParts {
+  let configuration: PipelineConfiguration
+  let transforms: [String: any Transform]
+  let metrics: MetricsRegistry
+  let meter = MemoryMeter()
+  let alarms = AlarmBoard()
+  let freed = WakeSignal()
+  let events: Mailbox<PipelineEvent>
+  let inserter: Inserter
+  let reader: RecordReader
+  let producer: KafkaProducer?
+  let shared: PipelineShared
+
+  init(
+    configuration: PipelineConfiguration, transforms: [String: any Transform], client: ClickHouseClient,
+    consumer: KafkaConsumer, producer: KafkaProducer?, metrics: MetricsRegistry, shared: PipelineShared,
+    time: TimeSource
+  ) {
+    self.configuration = configuration
+    self.transforms = transforms
+    self.metrics = metrics
+    self.producer = producer
+    self.shared = shared
+    events = Mailbox { consumer.wake() }
+    inserter = Inserter(
+      context: InserterContext(
+        client: client, limitInFlight: configuration.limits.insertsInFlight, retry: configuration.retry, meter: meter,
+        metrics: metrics, alarms: alarms, logger: configuration.logger, time: time,
+        compression: configuration.clickhouse.compression, events: events, freed: freed))
+    reader = RecordReader(
+      configuration: configuration.kafka, events: events, retry: configuration.retry, logger: configuration.logger)
+  }
+
+  func makeHandler(_ resolved: [ResolvedRoute]) throws(PipelineError) -> PipelineHandler {
+    let budgetBytes = configuration.blockBudgetBytes
+    var tables: [TableState] = []
+    var deadLetterTables: [TableName: TableState] = [:]
+    var routes: [RouteState] = []
+    for route in resolved {
+      let table = makeTable(
+        at: tables.count, route.table, route.layout, settings: route.plan.requiredSettings, isolates: true,
+        policy: policy(route.configuration.block))
+      tables.append(table)
+      var deadLetterTable: TableState?
+      if let wanted = route.deadLetterTable {
+        deadLetterTable = deadLetterTables[wanted.name]
+        if deadLetterTable == nil {
+          let made = makeTable(
+            at: tables.count, wanted.name, wanted.layout, settings: [], isolates: false, policy: policy(SealPolicy()))
+          tables.append(made)
+          deadLetterTables[wanted.name] = made
+          deadLetterTable = made
+        }
+      }
+      let applied = route.configuration.transforms.compactMap { transforms[$0] }
+      routes.append(
+        RouteState(
+          configuration: route.configuration, table: table, deadLetterTable: deadLetterTable,
+          decoder: RecordDecoder(plan: route.plan, transforms: applied)))
+    }
+    let context = HandlerContext(
+      configuration: configuration, inserter: inserter, events: events, freed: freed, meter: meter, metrics: metrics,
+      alarms: alarms, reader: reader, shared: shared, logger: configuration.logger)
+    let desk = DeadLetterDesk(
+      producer: producer, events: events, meter: meter, retry: configuration.retry, logger: configuration.logger,
+      pending: metrics.gauge(PipelineMetric.deadLettersPending))
+    return PipelineHandler(
+      context: context, router: try Router(routes: routes, tables: tables),
+      budget: MemoryBudget(limitBytes: budgetBytes, resumeBytes: budgetBytes * 6 / 10), deadLetters: desk)
+  }
+
+  private func makeTable(
+    at index: Int, _ name: TableName, _ layout: BlockLayout, settings: [(String, String)], isolates: Bool,
+    policy: SealPolicy
+  ) -> TableState {
+    TableState(
+      target: InsertTarget(index: index, table: name, settings: settings, isolatesBadRows: isolates), layout: layout,
+      policy: policy)
+  }
+
+  /// A block may use so much of the budget that one can grow while one is encoded and the allowed number is in flight.
+  private func policy(_ wanted: SealPolicy) -> SealPolicy {
+    var policy = wanted
+    policy.maxBytes = min(wanted.maxBytes, configuration.blockBudgetBytes / (configuration.limits.insertsInFlight + 2))
+    return policy
+  }
+}

@@ -1,0 +1,26 @@
+internal import Synchronization
+
+/// What the run and its observers share across threads: the status as last published, and why the run ends.
+final class PipelineShared: Sendable {
+  private struct State {
+    var status = PipelineStatus()
+    var error: PipelineError?
+  }
+
+  private let state = Mutex(State())
+
+  var status: PipelineStatus { state.withLock { $0.status } }
+
+  func publish(_ status: PipelineStatus) { state.withLock { $0.status = status } }
+
+  func enter(_ phase: PipelineStatus.Phase) { state.withLock { $0.status.phase = phase } }
+
+  /// The first error is the one that counts: what follows is its consequence.
+  func fail(_ error: PipelineError) {
+    state.withLock { state in
+      if state.error == nil { state.error = error }
+    }
+  }
+
+  var error: PipelineError? { state.withLock { $0.error } }
+}

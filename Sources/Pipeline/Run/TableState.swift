@@ -1,0 +1,40 @@
+internal import ClickHouseClient
+internal import SinkThreads
+
+/// A table that blocks grow for, on the consumer's thread: a route's, or one for dead letters.
+final class TableState {
+  let target: InsertTarget
+  /// Names and types of the columns that an insert carries.
+  let layout: BlockLayout
+  /// What seals a block: the route's policy, within the table's share of the memory budget.
+  let policy: SealPolicy
+  var open: OpenBlock?
+  /// Emptied blocks that have come back, with the memory that they have grown to. Two are enough: one grows while
+  /// another is encoded.
+  private var spares: [SpareBlock] = []
+  private static let sparesLimit = 2
+
+  init(target: InsertTarget, layout: BlockLayout, policy: SealPolicy) {
+    self.target = target
+    self.layout = layout
+    self.policy = policy
+  }
+
+  var name: String { target.table.description }
+
+  func makeBlock() -> Block {
+    while let spare = spares.popLast() {
+      if let block = spare.take() { return block }
+    }
+    return Block(layout: layout)
+  }
+
+  func keep(_ spare: SpareBlock) {
+    if spares.count < Self.sparesLimit { spares.append(spare) }
+  }
+
+  var openBytes: Int { open?.capacityBytes ?? 0 }
+
+  /// What the budget counts for it on this thread.
+  var heldBytes: Int { openBytes + spares.reduce(0) { $0 + $1.bytes } }
+}

@@ -1,0 +1,145 @@
+internal import ClickHouseClient
+internal import SinkTelemetry
+
+/// A route whose table is known.
+struct ResolvedRoute: Sendable {
+  struct DeadLetters: Sendable {
+    let name: TableName
+    let layout: BlockLayout
+  }
+
+  let configuration: RouteConfiguration
+  let table: TableName
+  let plan: RecordPlan
+  let deadLetterTable: DeadLetters?
+
+  var layout: BlockLayout { plan.layout }
+}
+
+/// Reads what the routes' tables look like, and fits the routes to them.
+struct SchemaReader {
+  let client: ClickHouseClient
+  let logger: Logger
+
+  /// - Throws: `unreachable` or `refused` where the server does not answer; `configuration` with every problem of every
+  ///   route at once.
+  func resolve(_ routes: [RouteConfiguration]) async throws(PipelineError) -> [ResolvedRoute] {
+    let server = try await readServer()
+    var resolved: [ResolvedRoute] = []
+    var problems: [String] = []
+    for route in routes {
+      do throws(RouteProblem) {
+        resolved.append(try await resolve(route, server))
+      } catch {
+        switch error {
+        case .server(let failure): throw failure
+        case .findings(let findings): problems += findings
+        }
+      }
+    }
+    guard problems.isEmpty else {
+      throw PipelineError(.configuration, "routes and tables do not fit", details: problems)
+    }
+    return resolved
+  }
+
+  private enum RouteProblem: Error {
+    /// The server cannot be asked: the rest would fail alike.
+    case server(PipelineError)
+    case findings([String])
+  }
+
+  private struct Server {
+    let version: ServerVersion
+    let zone: String
+    let nullAsDefault: Bool
+  }
+
+  private func readServer() async throws(PipelineError) -> Server {
+    do throws(ClickHouseError) {
+      let version = try await client.serverVersion()
+      let zone = try await client.queryText("SELECT timezone()").trimmed
+      await client.learnSettings()
+      logger.info("ClickHouse answers", ["version": version.description, "timezone": zone])
+      // The setting came with 21.x, but Native blocks heed it only since the readers were made one (22.x).
+      return Server(
+        version: version, zone: zone,
+        nullAsDefault: client.knowsSetting("input_format_null_as_default") && version.isAtLeast(22, 6))
+    } catch {
+      throw Self.startError(error)
+    }
+  }
+
+  private func resolve(_ route: RouteConfiguration, _ server: Server) async throws(RouteProblem) -> ResolvedRoute {
+    let name: TableName
+    let description: TableDescription
+    do throws(ClickHouseError) {
+      name = try TableName(route.table)
+      description = try await client.describe(name)
+    } catch {
+      throw Self.problem(error, "the table \(route.table)")
+    }
+    let zones = try await readZones(of: description, server)
+    let deadLetters = try await resolveDeadLetters(route)
+    let result = RecordPlan.resolve(
+      table: description, mapping: route.mapping, zones: zones, serverZone: server.zone,
+      nullAsDefault: server.nullAsDefault)
+    switch result {
+    case .success(let plan):
+      return ResolvedRoute(configuration: route, table: name, plan: plan, deadLetterTable: deadLetters)
+    case .failure(let found):
+      throw .findings(found.problems.map { "table \(route.table): \($0)" })
+    }
+  }
+
+  private func resolveDeadLetters(_ route: RouteConfiguration) async throws(RouteProblem) -> ResolvedRoute.DeadLetters?
+  {
+    guard case .table(let text) = route.deadLetters else { return nil }
+    let known = DeadLetterTable.columns.map(\.name)
+    do throws(ClickHouseError) {
+      let name = try TableName(text)
+      let taken = try await client.describe(name).insertable.filter { known.contains($0.name) }
+      if !taken.contains(where: { ["_value", "reason", "message"].contains($0.name) }) {
+        throw ClickHouseError(
+          code: .configuration,
+          message: "none of the columns _value, reason and message; it may have " + known.joined(separator: ", "))
+      }
+      return ResolvedRoute.DeadLetters(name: name, layout: try BlockLayout(taken.map { ($0.name, $0.type) }))
+    } catch {
+      throw Self.problem(error, "the dead letter table \(text)")
+    }
+  }
+
+  private func readZones(
+    of table: TableDescription, _ server: Server
+  ) async throws(RouteProblem) -> [String: ZoneTransitions] {
+    let names = table.insertable.reduce(into: Set<String>()) { $0.formUnion($1.type.timeZones) }
+    var zones: [String: ZoneTransitions] = [:]
+    for name in names.map({ $0.isEmpty ? server.zone : $0 }) where zones[name] == nil {
+      do throws(ClickHouseError) {
+        zones[name] = try await ZoneReader(client: client).read(name)
+      } catch {
+        throw Self.problem(error, "the time zone \(name)")
+      }
+    }
+    return zones
+  }
+
+  private static func problem(_ error: any Error, _ what: String) -> RouteProblem {
+    if let problem = error as? RouteProblem { return problem }
+    guard let error = error as? ClickHouseError else { return .findings(["\(what): \(error)"]) }
+    switch error.code {
+    case .transport, .proxy, .cancelled: return .server(startError(error))
+    default: return .findings(["\(what): \(error.message)"])
+    }
+  }
+
+  static func startError(_ error: ClickHouseError) -> PipelineError {
+    switch error.code {
+    case .transport, .proxy, .cancelled:
+      PipelineError(.unreachable, "ClickHouse cannot be reached: \(error.message)", cause: error)
+    case .configuration: PipelineError(.configuration, error.message, cause: error)
+    default: PipelineError(.refused, error.message, cause: error)
+    }
+  }
+}

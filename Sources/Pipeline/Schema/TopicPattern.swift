@@ -1,0 +1,32 @@
+internal import Glibc
+
+/// A regular expression over topic names, POSIX extended: the language in which librdkafka reads a subscription that
+/// starts with `^`, so that a route and the subscription always mean the same topics.
+@safe final class TopicPattern: @unchecked Sendable {
+  // Sendable: compiled once in the initialiser; regexec only reads it (POSIX requires it to be thread-safe).
+  private let compiled: UnsafeMutablePointer<regex_t>
+  let text: String
+
+  /// - Throws: `PipelineError` with the C library's words.
+  init(_ text: String) throws(PipelineError) {
+    self.text = text
+    unsafe compiled = .allocate(capacity: 1)
+    unsafe compiled.initialize(to: regex_t())
+    let status = unsafe regcomp(compiled, text, REG_EXTENDED | REG_NOSUB)
+    guard status == 0 else {
+      let reason = unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { words in
+        _ = unsafe regerror(status, compiled, words.baseAddress, words.count)
+        return unsafe String(cString: words.baseAddress!)
+      }
+      unsafe compiled.deallocate()
+      throw PipelineError(.configuration, "topic pattern '\(text)' is not a regular expression: \(reason)")
+    }
+  }
+
+  deinit {
+    unsafe regfree(compiled)
+    unsafe compiled.deallocate()
+  }
+
+  func matches(_ topic: String) -> Bool { unsafe regexec(compiled, topic, 0, nil, 0) == 0 }
+}

@@ -1,0 +1,23 @@
+/// What a transform wants with a record.
+public enum Verdict: Sendable, Equatable {
+  case keep
+  /// Accounted for, counted as filtered, and not inserted.
+  case drop
+}
+
+/// A change to records on their way to rows, written in Swift.
+///
+/// It must be a pure function of the record: after a crash the same records are read again and must become the same rows.
+/// No clock, no counter, no look at the outside.
+public protocol Transform: Sendable {
+  /// - Throws: `Rejection` of reason `transform`, for a record that shall become a dead letter.
+  func apply(to record: inout RecordFields) throws(Rejection) -> Verdict
+}
+
+extension [any Transform] {
+  /// One after the other; the first that drops ends it.
+  func applyAll(to record: inout RecordFields) throws(Rejection) -> Verdict {
+    for transform in self where try transform.apply(to: &record) == .drop { return .drop }
+    return .keep
+  }
+}

@@ -1,0 +1,83 @@
+/// UUIDs and addresses, read from their text. nil where the text is none.
+public enum IdentifierText {
+  /// `8-4-4-4-12` hexadecimal digits, or 32 without hyphens; the halves as they are written.
+  public static func uuid(_ bytes: UnsafeRawBufferPointer) -> (high: UInt64, low: UInt64)? {
+    let isPlain = bytes.count == 32
+    guard isPlain || bytes.count == 36 else { return nil }
+    var value: UInt128 = 0
+    for index in 0..<bytes.count {
+      if !isPlain, index == 8 || index == 13 || index == 18 || index == 23 {
+        guard unsafe bytes[index] == 0x2D else { return nil }
+        continue
+      }
+      guard let digit = unsafe Hex.value(bytes[index]) else { return nil }
+      value = value << 4 | UInt128(digit)
+    }
+    return (UInt64(truncatingIfNeeded: value >> 64), UInt64(truncatingIfNeeded: value))
+  }
+
+  /// Four decimal numbers; no leading zeros, which some read as octal.
+  public static func ipv4(_ bytes: UnsafeRawBufferPointer) -> UInt32? {
+    var address: UInt32 = 0
+    var part: UInt32 = 0
+    var digits = 0
+    var parts = 0
+    for index in 0...bytes.count {
+      let byte = index < bytes.count ? unsafe bytes[index] : 0x2E
+      if byte == 0x2E {
+        guard digits > 0, parts < 4 else { return nil }
+        address = address << 8 | part
+        parts += 1
+        (part, digits) = (0, 0)
+        continue
+      }
+      let digit = byte &- 0x30
+      guard digit <= 9, digits < 3, digits == 0 || part > 0 else { return nil }
+      part = part * 10 + UInt32(digit)
+      digits += 1
+      guard part <= 255 else { return nil }
+    }
+    return parts == 4 ? address : nil
+  }
+
+  /// RFC 4291's text, `::` and a dotted end included, as 16 bytes in network order; an IPv4 address becomes `::ffff:…`.
+  public static func ipv6(_ bytes: UnsafeRawBufferPointer) -> UInt128? {
+    if let mapped = unsafe ipv4(bytes) { return UInt128(0xFFFF) << 32 | UInt128(mapped) }
+    var groups: [UInt16] = []
+    var gap: Int?
+    var at = 0
+    if bytes.count >= 2, unsafe bytes[0] == 0x3A {
+      guard unsafe bytes[1] == 0x3A else { return nil }
+      gap = 0
+      at = 2
+    }
+    while at < bytes.count {
+      let start = at
+      var group: UInt32 = 0
+      while at < bytes.count, at - start <= 4, let digit = unsafe Hex.value(bytes[at]) {
+        group = group << 4 | UInt32(digit)
+        at += 1
+      }
+      if at < bytes.count, unsafe bytes[at] == 0x2E {
+        guard let tail = unsafe ipv4(UnsafeRawBufferPointer(rebasing: bytes[start...])) else { return nil }
+        groups += [UInt16(truncatingIfNeeded: tail >> 16), UInt16(truncatingIfNeeded: tail)]
+        at = bytes.count
+        break
+      }
+      guard at > start, at - start <= 4 else { return nil }
+      groups.append(UInt16(truncatingIfNeeded: group))
+      guard at < bytes.count else { break }
+      guard unsafe bytes[at] == 0x3A else { return nil }
+      at += 1
+      guard at < bytes.count else { return nil }
+      if unsafe bytes[at] == 0x3A {
+        guard gap == nil else { return nil }
+        gap = groups.count
+        at += 1
+      }
+    }
+    guard gap == nil ? groups.count == 8 : groups.count < 8 else { return nil }
+    if let gap { groups.insert(contentsOf: Array(repeating: 0, count: 8 - groups.count), at: gap) }
+    return groups.reduce(0) { $0 << 16 | UInt128($1) }
+  }
+}
