@@ -75,7 +75,8 @@ let package = Package(
     tests("SinkTelemetryTests", ["SinkTelemetry", "SinkThreads"]),
     tests("KafkaClientTests", ["KafkaClient", "KafkaTestKit", "TestServers"]),
     tests("ClickHouseClientTests", ["ClickHouseClient", "ClickHouseTestKit", "TestServers", "SinkBytes"]),
-    tests("PipelineTests", ["Pipeline", "KafkaClient", "ClickHouseClient", "SinkBytes", "SinkThreads"]),
+    tests(
+      "PipelineTests", ["Pipeline", "KafkaClient", "ClickHouseClient", "SinkBytes", "SinkThreads", "SinkTelemetry"]),
     tests("SinkctlTests", ["sinkctl", "Pipeline", "SinkTelemetry"]),
     tests(
       "IntegrationTests",

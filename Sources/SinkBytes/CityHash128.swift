@@ -3,7 +3,7 @@ public enum CityHash128 {
   private static let k0: UInt64 = 0xC3A5_C85C_97CB_3127
   private static let k1: UInt64 = 0xB492_B66F_BE98_F273
   private static let k2: UInt64 = 0x9AE1_6A3B_2F90_404F
-  private static let k3: UInt64 = 0xC949_C7DE_FEBE_6B0B
+  private static let k3: UInt64 = 0xC949_D7C7_509E_6557
 
   private typealias Pair = (first: UInt64, second: UInt64)
 

@@ -1,4 +1,5 @@
 import Foundation
+import SinkTelemetry
 import Testing
 
 @testable import Pipeline
