@@ -147,15 +147,3 @@ public final class Pipeline: Sendable {
     return try KafkaProducer(producer)
   }
 }
-
-extension PipelineError {
-  static func code(of error: KafkaError) -> Code {
-    switch error.code {
-    case .transport, .timedOut: .unreachable
-    case .authentication, .authorization, .unknownTopicOrPartition: .refused
-    case .configuration, .invalidArgument: .configuration
-    case .fenced: .fenced
-    default: .kafka
-    }
-  }
-}

@@ -1,0 +1,44 @@
+internal import Pipeline
+
+/// `/status` and what scripts read: the pipeline's status as JSON. The names hold.
+enum StatusText {
+  static func json(_ status: PipelineStatus) -> String {
+    var json = JSONText()
+    json.object { json in
+      json.field("phase", status.phase.rawValue)
+      json.field("lag", Int(status.lag))
+      json.field("records_received", status.recordsReceived)
+      json.field("rows_inserted", status.rowsInserted)
+      json.field("tombstones", status.tombstones)
+      json.field("records_filtered", status.recordsFiltered)
+      json.field("dead_letters", status.deadLetters)
+      json.field("inserts_in_flight", status.insertsInFlight)
+      json.field("blocks_waiting", status.blocksWaiting)
+      json.field("memory_used_bytes", status.memoryUsedBytes)
+      json.field("memory_limit_bytes", status.memoryLimitBytes)
+      json.field("paused", status.isPaused)
+      json.field("alarms") { json in
+        for alarm in status.alarms {
+          json.element { json in
+            json.field("table", alarm.table)
+            json.field("message", alarm.message)
+          }
+        }
+      }
+      json.field("partitions") { json in
+        for partition in status.partitions {
+          json.element { json in
+            json.field("topic", partition.topic)
+            json.field("partition", Int(partition.partition))
+            json.field("frontier", Int(partition.frontier))
+            json.field("position", Int(partition.position))
+            json.field("committed", partition.committed.map { Int($0) })
+            json.field("end", partition.end.map { Int($0) })
+            json.field("lag", partition.lag.map { Int($0) })
+          }
+        }
+      }
+    }
+    return json.text
+  }
+}

@@ -1,0 +1,139 @@
+internal import ClickHouseClient
+internal import Glibc
+internal import KafkaClient
+internal import Pipeline
+internal import SinkTelemetry
+internal import SinkThreads
+
+enum RunCommand {
+  static let command = Command(
+    name: "run", summary: "Moves records from Kafka into ClickHouse until it is told to stop.",
+    discussion: """
+      Reads the configuration, checks it against the tables, joins the consumer group and keeps records flowing.
+      SIGTERM and SIGINT drain: what has been read lands, offsets are committed, and it exits with 0. A second signal ends
+      it at once; nothing is lost by that, some rows may be inserted again.
+
+      On a terminal a progress line shows rows and bytes a second, the lag, inserts in flight and dead letters; elsewhere
+      the same goes to the log every 30 seconds.
+      """,
+    options: [Command.config], examples: ["sinkctl run --config /etc/sinkctl/sinkctl.yaml"]
+  ) { arguments in
+    guard let configuration = load(arguments) else { return .configuration }
+    return await run(configuration)
+  }
+
+  /// Prints what is wrong with the file and returns nil where it cannot be used.
+  static func load(_ arguments: Arguments) -> SinkctlConfiguration? {
+    let path = arguments.value("config") ?? ""
+    switch ConfigurationReader(environment: .system).read(path: path) {
+    case .failure(let found):
+      for problem in found.problems { Terminal.error(problem.description) }
+      return nil
+    case .success(var configuration):
+      if configuration.pipeline.kafka.instanceID == nil { configuration.pipeline.kafka.instanceID = hostName() }
+      let writer = LogWriter(format: configuration.logFormat, time: .system)
+      configuration.pipeline.logger = writer.logger("pipeline", level: configuration.logLevel)
+      configuration.pipeline.kafka.logger = writer.logger("kafka", level: configuration.logLevel)
+      configuration.pipeline.clickhouse.logger = writer.logger("clickhouse", level: configuration.logLevel)
+      return configuration
+    }
+  }
+
+  private static func run(_ configuration: SinkctlConfiguration) async -> ExitCode {
+    let pipeline: Pipeline
+    do throws(PipelineError) {
+      pipeline = try Pipeline(configuration.pipeline)
+    } catch {
+      Terminal.error("sinkctl: \(error)")
+      return ExitCode(error)
+    }
+    var admin: AdminServer?
+    if configuration.admin.port > 0 {
+      do throws(AdminProblem) {
+        admin = try AdminServer(configuration.admin, pipeline: pipeline)
+      } catch {
+        Terminal.error("sinkctl: \(error.message)")
+        return .configuration
+      }
+    }
+    summarize(configuration)
+    let code = await supervise(pipeline, configuration.pipeline.logger)
+    admin?.stop()
+    return code
+  }
+
+  /// Runs a pipeline under the process's signals, and shows how it goes.
+  static func supervise(
+    _ pipeline: Pipeline, _ logger: Logger, until isDone: @escaping @Sendable (PipelineStatus) -> Bool = { _ in false }
+  ) async -> ExitCode {
+    let work = Task { () async -> PipelineError? in
+      do throws(PipelineError) {
+        try await pipeline.run()
+        return nil
+      } catch {
+        return error
+      }
+    }
+    SignalWatcher.onStop {
+      logger.notice("stopping: draining what has been read; a second signal ends it at once")
+      work.cancel()
+    }
+    let progress = Task {
+      var line = ProgressLine(isInteractive: Terminal.isInteractive, logger: logger)
+      while !Task.isCancelled {
+        let status = pipeline.status
+        line.show(status, at: TimeSource.system.monotonic())
+        if isDone(status) { work.cancel() }
+        try? await Task.sleep(for: .milliseconds(500))
+      }
+    }
+    let error = await work.value
+    progress.cancel()
+    await progress.value
+    Terminal.endProgress()
+    if let error {
+      Terminal.error("sinkctl: \(error)")
+      return ExitCode(error)
+    }
+    let status = pipeline.status
+    logger.info(
+      "drained", ["rows": "\(status.rowsInserted)", "records": "\(status.recordsReceived)", "dead_letters": "\(status.deadLetters)"])
+    return .done
+  }
+
+  private static func summarize(_ configuration: SinkctlConfiguration) {
+    let pipeline = configuration.pipeline
+    pipeline.logger.info(
+      "sinkctl \(VersionCommand.version)",
+      [
+        "librdkafka": KafkaLibrary.version, "brokers": pipeline.kafka.brokers.joined(separator: ","),
+        "group": pipeline.kafka.group, "clickhouse": pipeline.clickhouse.url,
+        "memory": "\(pipeline.limits.memoryBytes >> 20)MiB",
+        "admin": configuration.admin.port > 0 ? "\(configuration.admin.address):\(configuration.admin.port)" : "off",
+      ])
+    for route in pipeline.routes {
+      pipeline.logger.info(
+        "route",
+        ["topics": route.topics.joined(separator: ","), "table": route.table, "delivery": route.delivery.rawValue])
+    }
+  }
+
+  private static func hostName() -> String {
+    var name = [CChar](repeating: 0, count: 256)
+    guard unsafe gethostname(&name, name.count - 1) == 0 else { return "sinkctl" }
+    let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+extension ExitCode {
+  init(_ error: PipelineError) {
+    switch error.code {
+    case .configuration: self = .configuration
+    case .unreachable: self = .unreachable
+    case .refused: self = .refused
+    case .deadLetter: self = .findings
+    case .fenced, .alreadyRunning, .kafka: self = .software
+    }
+  }
+}

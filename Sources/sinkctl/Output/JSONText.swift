@@ -1,0 +1,64 @@
+/// Writes JSON, for machines that read what we print.
+struct JSONText {
+  private(set) var text = ""
+  private var needsComma = false
+
+  mutating func object(_ body: (inout JSONText) -> Void) { enclose("{", "}", body) }
+  mutating func array(_ body: (inout JSONText) -> Void) { enclose("[", "]", body) }
+
+  mutating func field(_ name: String, _ value: String?) {
+    key(name)
+    if let value { text += Self.quoted(value) } else { text += "null" }
+  }
+
+  mutating func field(_ name: String, _ value: Int?) {
+    key(name)
+    text += value.map { String($0) } ?? "null"
+  }
+
+  mutating func field(_ name: String, _ value: Bool) {
+    key(name)
+    text += value ? "true" : "false"
+  }
+
+  mutating func field(_ name: String, _ body: (inout JSONText) -> Void) {
+    key(name)
+    needsComma = false
+    enclose("[", "]", body)
+  }
+
+  mutating func element(_ body: (inout JSONText) -> Void) { enclose("{", "}", body) }
+
+  private mutating func key(_ name: String) {
+    if needsComma { text += "," }
+    needsComma = true
+    text += Self.quoted(name) + ":"
+  }
+
+  private mutating func enclose(_ open: String, _ close: String, _ body: (inout JSONText) -> Void) {
+    if needsComma { text += "," }
+    text += open
+    needsComma = false
+    body(&self)
+    text += close
+    needsComma = true
+  }
+
+  static func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": result += "\\\""
+      case "\\": result += "\\\\"
+      case "\n": result += "\\n"
+      case "\r": result += "\\r"
+      case "\t": result += "\\t"
+      case _ where scalar.value < 0x20:
+        let digits = String(scalar.value, radix: 16)
+        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
+  }
+}
