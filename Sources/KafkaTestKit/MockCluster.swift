@@ -82,7 +82,7 @@ public final class MockCluster: Sendable {
 
   /// Topics that a client asks for come into being by themselves, with four partitions; this makes one with another number.
   public func createTopic(_ name: String, partitions: Int, replication: Int = 1) throws(KafkaError) {
-    try call("create topic \(name)") {
+    try unsafe call("create topic \(name)") {
       unsafe rd_kafka_mock_topic_create($0, name, Int32(clamping: partitions), Int32(clamping: replication))
     }
   }
@@ -102,33 +102,33 @@ public final class MockCluster: Sendable {
 
   /// Cuts the broker's connections and refuses new ones.
   public func setDown(broker: Int32) throws(KafkaError) {
-    try call("broker \(broker) down") { unsafe rd_kafka_mock_broker_set_down($0, broker) }
+    try unsafe call("broker \(broker) down") { unsafe rd_kafka_mock_broker_set_down($0, broker) }
   }
 
   public func setUp(broker: Int32) throws(KafkaError) {
-    try call("broker \(broker) up") { unsafe rd_kafka_mock_broker_set_up($0, broker) }
+    try unsafe call("broker \(broker) up") { unsafe rd_kafka_mock_broker_set_up($0, broker) }
   }
 
   /// Delays the broker's answers.
   public func setRoundTrip(broker: Int32, _ delay: Duration) throws(KafkaError) {
     let (seconds, attoseconds) = delay.components
     let milliseconds = Int32(clamping: seconds * 1000 + attoseconds / 1_000_000_000_000_000)
-    try call("round trip of broker \(broker)") { unsafe rd_kafka_mock_broker_set_rtt($0, broker, milliseconds) }
+    try unsafe call("round trip of broker \(broker)") { unsafe rd_kafka_mock_broker_set_rtt($0, broker, milliseconds) }
   }
 
   /// Moves the partition to another broker.
   public func setLeader(of partition: TopicPartition, to broker: Int32) throws(KafkaError) {
-    try call("leader of \(partition)") {
+    try unsafe call("leader of \(partition)") {
       unsafe rd_kafka_mock_partition_set_leader($0, partition.topic, partition.partition, broker)
     }
   }
 
   /// Moves the group's coordinator to another broker.
   public func setCoordinator(ofGroup group: String, to broker: Int32) throws(KafkaError) {
-    try call("coordinator of \(group)") { unsafe rd_kafka_mock_coordinator_set($0, "group", group, broker) }
+    try unsafe call("coordinator of \(group)") { unsafe rd_kafka_mock_coordinator_set($0, "group", group, broker) }
   }
 
-  private func call(
+  @unsafe private func call(
     _ subject: String, _ body: (OpaquePointer) -> rd_kafka_resp_err_t
   ) throws(KafkaError) {
     let code = native.withLock { unsafe body($0.cluster) }
