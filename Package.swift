@@ -73,7 +73,7 @@ let package = Package(
     .target(name: "TestServers", path: "Tests/TestServers", swiftSettings: settings),
     tests("SinkBytesTests", ["SinkBytes"]),
     tests("SinkTelemetryTests", ["SinkTelemetry", "SinkThreads"]),
-    tests("KafkaClientTests", ["KafkaClient", "KafkaTestKit", "TestServers"]),
+    tests("KafkaClientTests", ["KafkaClient", "KafkaTestKit", "TestServers", "SinkThreads"]),
     tests("ClickHouseClientTests", ["ClickHouseClient", "ClickHouseTestKit", "TestServers", "SinkBytes"]),
     tests(
       "PipelineTests", ["Pipeline", "KafkaClient", "ClickHouseClient", "SinkBytes", "SinkThreads", "SinkTelemetry"]),

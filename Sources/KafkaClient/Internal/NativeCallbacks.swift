@@ -68,7 +68,7 @@ extension NativeCallbacks {
     unsafe rd_kafka_conf_set_rebalance_cb(configuration) { handle, code, partitions, _ in
       guard let callbacks = unsafe NativeCallbacks.of(handle), let handle = unsafe handle else { return }
       unsafe callbacks.rebalanced(handle, code, partitions)
-      unsafe rd_kafka_yield(handle)
+      unsafe NativeCallbacks.endWait(of: handle)
     }
     unsafe rd_kafka_conf_set_stats_cb(configuration) { handle, json, count, _ in
       guard let callbacks = unsafe NativeCallbacks.of(handle), let json = unsafe json else { return 0 }
@@ -99,8 +99,17 @@ extension NativeCallbacks {
       let error = code == RD_KAFKA_RESP_ERR_NO_ERROR ? nil : KafkaError(code, "commit of offsets")
       let offsets = unsafe NativePartitionList.offsets(of: partitions, "commit of")
       callbacks.record(.answered(commit: UInt64(UInt(bitPattern: number)), error: error, offsets: offsets))
-      unsafe rd_kafka_yield(handle)
+      unsafe NativeCallbacks.endWait(of: handle)
     }
+
+  /// Ends the poll that runs this callback once its queue is empty. Not `rd_kafka_yield`: librdkafka 2.0's batch call looks
+  /// at that one only after it has taken the next message, and drops the message: a record is lost, in silence, and the
+  /// handle can never be destroyed.
+  private static func endWait(of handle: OpaquePointer) {
+    guard let queue = unsafe rd_kafka_queue_get_consumer(handle) else { return }
+    unsafe rd_kafka_queue_yield(queue)
+    unsafe rd_kafka_queue_destroy(queue)
+  }
 
   private static func of(_ handle: OpaquePointer?) -> NativeCallbacks? {
     guard let handle = unsafe handle, let opaque = unsafe rd_kafka_opaque(handle) else { return nil }

@@ -13,7 +13,6 @@ internal import SinkThreads
   private let topicHandleTag: UInt
   /// A reference to each topic that records came from: its address is not used for another one while we hold it.
   private var topics: [UInt: OpaquePointer]
-  private var isClosed = false
 
   /// What one poll brought beside records.
   enum Incident {
@@ -37,18 +36,13 @@ internal import SinkThreads
     topicHandleTag = (number & 0xffff) << 48
   }
 
-  /// Never leaves the group: that is `close`. Destroying can wait for answers up to a session, so unless it was closed
-  /// another thread does it.
+  /// Never leaves the group: that is `close`. Destroying can wait for answers up to a session, and for ever where librdkafka
+  /// still counts a reference, so another thread does it: no run hangs on it.
   deinit {
     unsafe topics.values.forEach { unsafe rd_kafka_topic_destroy($0) }
     unsafe rd_kafka_queue_destroy(queue)
     unsafe messages.deallocate()
-    if isClosed {
-      unsafe rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
-      extendLifetime(callbacks)
-    } else {
-      unsafe Reaper.destroy(handle, keeping: callbacks)
-    }
+    unsafe Reaper.destroy(handle, keeping: callbacks)
   }
 
   func open(_ door: WakeDoor) { unsafe door.open(queue) }
@@ -246,9 +240,22 @@ extension NativeConsumer {
     }
     while unsafe rd_kafka_consumer_closed(handle) == 0 {
       guard clock.monotonic() < deadline else { return false }
-      _ = unsafe rd_kafka_queue_poll_callback(events, 10)
+      unsafe discard(events, milliseconds: 10)
     }
-    isClosed = true
+    unsafe discard(events, milliseconds: 0)
+    unsafe discard(queue, milliseconds: 0)
     return true
+  }
+
+  /// Closing sends what was fetched to the queue of events, and one message that is left there holds up the destruction of
+  /// the handle for ever: take them like records. librdkafka's callbacks run in here too.
+  private func discard(_ queue: OpaquePointer, milliseconds: Int32) {
+    var wait = milliseconds
+    while true {
+      let count = max(0, unsafe rd_kafka_consume_batch_queue(queue, wait, messages, capacity))
+      for index in 0..<count { unsafe rd_kafka_message_destroy(messages[index]) }
+      guard count > 0 else { return }
+      wait = 0
+    }
   }
 }
