@@ -2,34 +2,45 @@ internal import Glibc
 internal import SinkThreads
 internal import Synchronization
 
-/// SIGTERM and SIGINT, on a thread that waits for them: a handler could do next to nothing.
+/// SIGTERM and SIGINT, passed on to a thread: a handler itself may do next to nothing.
+///
+/// Blocking the signals and waiting for them with sigwait would be simpler and does not work here: the runtime's main
+/// thread sleeps in sigsuspend with an empty mask, and takes them with their default action.
 enum SignalWatcher {
   private static let action = Mutex<(@Sendable () -> Void)?>(nil)
+  /// Written by the handler, read by the thread.
+  private static let pipeEnds: (read: Int32, write: Int32) = {
+    var ends: [Int32] = [-1, -1]
+    let status = unsafe pipe(&ends)
+    precondition(status == 0, "pipe failed with errno \(errno)")
+    return (ends[0], ends[1])
+  }()
 
-  /// Once, before any other thread exists: threads inherit the mask, so that only the watcher gets these signals.
   static func start() {
-    var stops = sigset_t()
-    unsafe sigemptyset(&stops)
-    unsafe sigaddset(&stops, SIGTERM)
-    unsafe sigaddset(&stops, SIGINT)
-    unsafe pthread_sigmask(SIG_BLOCK, &stops, nil)
-    let waited = stops
-    NamedThread(name: "sink-signals") { watch(waited) }.detach()
+    // Made before a handler needs it: making it in one would not be safe.
+    let end = pipeEnds.read
+    NamedThread(name: "sink-signals") { watch(end) }.detach()
+    for number in [SIGTERM, SIGINT] {
+      _ = signal(number) { number in
+        var byte = UInt8(truncatingIfNeeded: number)
+        _ = unsafe write(SignalWatcher.pipeEnds.write, &byte, 1)
+      }
+    }
   }
 
   /// What the first signal does. Without an action, and at the second signal, the process ends at once.
   static func onStop(_ body: @escaping @Sendable () -> Void) { action.withLock { $0 = body } }
 
-  private static func watch(_ stops: sigset_t) {
-    var stops = stops
+  private static func watch(_ end: Int32) {
+    var number: UInt8 = 0
     while true {
-      var number: Int32 = 0
-      guard unsafe sigwait(&stops, &number) == 0 else { continue }
+      guard unsafe read(end, &number, 1) == 1 else { continue }
       let first = action.withLock { action in
-        defer { action = nil }
-        return action
+        let taken = action
+        action = nil
+        return taken
       }
-      guard let first else { _exit(128 + number) }
+      guard let first else { _exit(128 + Int32(number)) }
       first()
     }
   }
