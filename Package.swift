@@ -34,7 +34,6 @@ let package = Package(
     .library(name: "Pipeline", targets: ["Pipeline"]),
     .library(name: "SinkTelemetry", targets: ["SinkTelemetry"]),
     .library(name: "KafkaTestKit", targets: ["KafkaTestKit"]),
-    .library(name: "ClickHouseTestKit", targets: ["ClickHouseTestKit"]),
     .executable(name: "sinkctl", targets: ["sinkctl"]),
   ],
   targets: [
@@ -45,7 +44,6 @@ let package = Package(
     system("CSinkZstd", pkgConfig: "libzstd", apt: "libzstd-dev", brew: "zstd"),
     system("CSinkYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev", brew: "libyaml"),
     system("CSinkMicrohttpd", pkgConfig: "libmicrohttpd", apt: "libmicrohttpd-dev", brew: "libmicrohttpd"),
-    system("CSinkCrypto", pkgConfig: "libcrypto", apt: "libssl-dev", brew: "openssl"),
     .systemLibrary(name: "CSinkLibc"),
 
     library("SinkBytes", ["CSinkLibc"], linked: ["m"]),
@@ -59,13 +57,12 @@ let package = Package(
     library("Pipeline", ["KafkaClient", "ClickHouseClient", "SinkBytes", "SinkThreads", "SinkTelemetry"]),
 
     library("KafkaTestKit", ["KafkaClient", "CRdKafka"]),
-    library("ClickHouseTestKit", ["ClickHouseClient", "SinkThreads"]),
 
     .executableTarget(
       name: "sinkctl",
       dependencies: [
         "Pipeline", "KafkaClient", "ClickHouseClient", "KafkaTestKit", "SinkBytes", "SinkThreads", "SinkTelemetry",
-        "CSinkYAML", "CSinkMicrohttpd", "CSinkCrypto",
+        "CSinkYAML", "CSinkMicrohttpd",
       ],
       swiftSettings: settings),
 
@@ -74,13 +71,16 @@ let package = Package(
     tests("SinkBytesTests", ["SinkBytes"]),
     tests("SinkTelemetryTests", ["SinkTelemetry", "SinkThreads"]),
     tests("KafkaClientTests", ["KafkaClient", "KafkaTestKit", "TestServers", "SinkThreads"]),
-    tests("ClickHouseClientTests", ["ClickHouseClient", "ClickHouseTestKit", "TestServers", "SinkBytes"]),
+    tests("ClickHouseClientTests", ["ClickHouseClient", "TestServers", "SinkBytes"]),
     tests(
       "PipelineTests", ["Pipeline", "KafkaClient", "ClickHouseClient", "SinkBytes", "SinkThreads", "SinkTelemetry"]),
-    tests("SinkctlTests", ["sinkctl", "Pipeline", "SinkTelemetry"]),
+    tests("SinkctlTests", ["sinkctl", "Pipeline", "KafkaClient", "ClickHouseClient", "SinkTelemetry"]),
     tests(
       "IntegrationTests",
-      ["sinkctl", "Pipeline", "KafkaClient", "ClickHouseClient", "KafkaTestKit", "ClickHouseTestKit", "TestServers"]),
+      [
+        "sinkctl", "Pipeline", "KafkaClient", "ClickHouseClient", "KafkaTestKit", "TestServers",
+        "SinkTelemetry",
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -32,7 +32,9 @@ import Testing
         """)
   }
 
-  @Test(arguments: [(0.1, "0.1"), (1e15, "1e+15"), (-0.0, "0"), (.infinity, "+Inf"), (.nan, "NaN"), (12345.0, "12345")])
+  @Test(arguments: [
+    (0.1, "0.1"), (1e15, "1000000000000000.0"), (-0.0, "0"), (.infinity, "+Inf"), (.nan, "NaN"), (12345.0, "12345"),
+  ])
   func numbersAreWrittenAsPrometheusReadsThem(value: Double, text: String) {
     let metric = MetricDescription("m", .gauge, "h")
     #expect(PrometheusText.render([MetricSample(metric, [], .number(value))]).hasSuffix("\nm \(text)\n"))

@@ -21,7 +21,8 @@ struct AdminProblem: Error {
     address.sin_port = in_port_t(UInt16(configuration.port).bigEndian)
     guard unsafe inet_pton(AF_INET, configuration.address, &address.sin_addr) == 1 else {
       throw AdminProblem(
-        message: "admin.listen names '\(configuration.address)', which is no IPv4 address; 127.0.0.1 is this machine only")
+        message:
+          "admin.listen names '\(configuration.address)', which is no IPv4 address; 127.0.0.1 is this machine only")
     }
     let context = unsafe Unmanaged.passUnretained(pages).toOpaque()
     // Bounds: connections at once, seconds that a silent one may stay, bytes that one may use.
@@ -47,7 +48,8 @@ struct AdminProblem: Error {
     }
     guard unsafe daemon != nil else {
       throw AdminProblem(
-        message: "admin.listen: cannot listen on \(configuration.address):\(configuration.port); is another sinkctl running? "
+        message:
+          "admin.listen: cannot listen on \(configuration.address):\(configuration.port); is another sinkctl running? "
           + "Give another port, or 'off'")
     }
   }
@@ -73,7 +75,8 @@ final class AdminPages: Sendable {
     case "/healthz": return (200, "text/plain", "ok\n")
     case "/readyz":
       let status = pipeline.status
-      let words = status.phase == .running && status.alarms.isEmpty ? "" : status.alarms.first?.message ?? status.phase.rawValue
+      let words =
+        status.phase == .running && status.alarms.isEmpty ? "" : status.alarms.first?.message ?? status.phase.rawValue
       return words.isEmpty ? (200, "text/plain", "ready\n") : (503, "text/plain", "not ready: \(words)\n")
     case "/status": return (200, "application/json", StatusText.json(pipeline.status) + "\n")
     default: return (404, "text/plain", "there are /metrics, /healthz, /readyz and /status\n")
@@ -94,7 +97,8 @@ final class AdminPages: Sendable {
       ? pages.page(unsafe String(cString: url)) : (405, "text/plain", "only GET is answered here\n")
     var bytes = Array(body.utf8)
     guard
-      let response = unsafe MHD_create_response_from_buffer(bytes.count, &bytes, MHD_ResponseMemoryMode.RESPMEM_MUST_COPY)
+      let response = unsafe MHD_create_response_from_buffer(
+        bytes.count, &bytes, MHD_ResponseMemoryMode.RESPMEM_MUST_COPY)
     else { return .NO }
     defer { unsafe MHD_destroy_response(response) }
     unsafe MHD_add_response_header(response, "Content-Type", type)

@@ -1,7 +1,7 @@
 /// Every command that there is.
 enum CommandTable {
   static let all: [Command] = [
-    RunCommand.command, CheckCommand.command, ProduceCommand.command, VersionCommand.command,
+    RunCommand.command, CheckCommand.command, ProduceCommand.command, DemoCommand.command, VersionCommand.command,
     HelpText.completions, HelpText.man, HelpText.help,
   ]
 

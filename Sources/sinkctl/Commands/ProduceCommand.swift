@@ -24,6 +24,10 @@ enum ProduceCommand {
       "tail -f app.log | sinkctl produce --config sinkctl.yaml --topic logs",
     ]
   ) { arguments in
+    guard arguments.operands.count <= 1, !(arguments.has("brokers") && arguments.has("config")) else {
+      Terminal.error("sinkctl: produce takes one file, and either --brokers or --config.")
+      return .usage
+    }
     guard let target = target(arguments) else { return .usage }
     guard let reader = LineReader(path: arguments.operands.first ?? "-") else {
       Terminal.error(unsafe "sinkctl: \(arguments.operands.first ?? "-"): \(String(cString: strerror(errno)))")
@@ -69,7 +73,8 @@ enum ProduceCommand {
         try await send(producer, topic, key, value, headers, tally)
         sent += 1
         if sent % 10_000 == 0, Terminal.isInteractive {
-          Terminal.showProgress("\(ProgressLine.grouped(sent)) records sent, \(ProgressLine.grouped(tally.delivered)) known to be there")
+          Terminal.showProgress(
+            "\(ProgressLine.grouped(sent)) records sent, \(ProgressLine.grouped(tally.delivered)) known to be there")
         }
       }
       try await producer.flush(within: .seconds(60))

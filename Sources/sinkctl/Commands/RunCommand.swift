@@ -97,7 +97,11 @@ enum RunCommand {
     }
     let status = pipeline.status
     logger.info(
-      "drained", ["rows": "\(status.rowsInserted)", "records": "\(status.recordsReceived)", "dead_letters": "\(status.deadLetters)"])
+      "drained",
+      [
+        "rows": "\(status.rowsInserted)", "records": "\(status.recordsReceived)",
+        "dead_letters": "\(status.deadLetters)",
+      ])
     return .done
   }
 

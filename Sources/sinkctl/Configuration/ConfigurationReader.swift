@@ -55,7 +55,9 @@ struct ConfigurationReader {
     readAdmin(top.section("admin"), &configuration)
     if let log = top.section("log") {
       if let name = log.text("level") {
-        if let level = LogLevel(name: name) { configuration.logLevel = level } else {
+        if let level = LogLevel(name: name) {
+          configuration.logLevel = level
+        } else {
           let all = LogLevel.allCases.map(\.description).joined(separator: ", ")
           list.report(log.mark(of: "level"), "log.level is '\(name)'; it must be one of \(all)")
         }
@@ -113,7 +115,13 @@ struct ConfigurationReader {
   private func readSecurity(_ section: SectionReader?) -> KafkaSecurity? {
     guard let section else { return nil }
     defer { section.finish() }
-    let kind = section.choice("protocol", SecurityProtocol.self) ?? .plaintext
+    // Never plaintext by omission: whoever writes a security section means something by it.
+    guard let kind = section.required("protocol", section.choice("protocol", SecurityProtocol.self)) else {
+      for key in ["ca_file", "certificate_file", "key_file", "key_password", "key_password_file", "mechanism", "username", "password", "password_file"] {
+        _ = section.node(key)
+      }
+      return nil
+    }
     let tls = KafkaSecurity.TLS(
       caFile: section.text("ca_file"), certificateFile: section.text("certificate_file"),
       keyFile: section.text("key_file"), keyPassword: section.secret("key_password"))
@@ -193,7 +201,8 @@ struct ConfigurationReader {
       (1...65535).contains(port), colon > listen.startIndex
     else {
       section.problems.report(
-        section.mark(of: "listen"), "admin.listen is '\(listen)'; it must be address:port, such as 127.0.0.1:9790, or off")
+        section.mark(of: "listen"),
+        "admin.listen is '\(listen)'; it must be address:port, such as 127.0.0.1:9790, or off")
       return
     }
     configuration.admin = SinkctlConfiguration.Admin(address: String(listen[..<colon]), port: port)

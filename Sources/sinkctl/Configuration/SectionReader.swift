@@ -182,7 +182,7 @@ enum Nearest {
   /// The candidate with the fewest changes, where these are few for the name's length.
   static func match(_ name: String, among candidates: [String]) -> String? {
     let scored = Set(candidates).map { (distance(name, $0), $0) }.min { ($0.0, $0.1) < ($1.0, $1.1) }
-    guard let scored, scored.0 <= max(1, name.count / 3) else { return nil }
+    guard let scored, scored.0 <= max(1, name.count / 2) else { return nil }
     return scored.1
   }
 

@@ -2,8 +2,6 @@ internal import Glibc
 
 /// Lines of a file or of standard input, one at a time, in bounded memory.
 @safe final class LineReader {
-  static let lineLimitBytes = 64 << 20
-
   private let file: UnsafeMutablePointer<FILE>
   private var buffer: UnsafeMutablePointer<CChar>?
   private var capacity = 0

@@ -40,7 +40,9 @@ enum Terminal {
     let bytes = Array(text.utf8)
     var start = 0
     while start < bytes.count {
-      let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress! + start, bytes.count - start) }
+      let count = unsafe bytes.withUnsafeBytes {
+        unsafe Glibc.write(descriptor, $0.baseAddress! + start, bytes.count - start)
+      }
       if count < 0, errno == EINTR { continue }
       // Nobody reads any more: there is nobody to tell.
       guard count > 0 else { return }
