@@ -52,8 +52,9 @@ import Testing
     let total = 3000
     for half in 0..<2 {
       for id in half * total / 2..<(half + 1) * total / 2 {
-        try await producer.send(topic: "events", partition: Int32(id % 3), value: Self.value(id))
+        try producer.send(topic: "events", partition: Int32(id % 3), value: Self.value(id)) { _ in }
       }
+      try await producer.flush(within: .seconds(30))
       let wanted = (half + 1) * total / 2
       try await run(brokers, url) { status in
         status.partitions.count == 3 && status.partitions.reduce(0) { $0 + Int($1.frontier) } >= wanted

@@ -26,7 +26,7 @@ extension ClickHouseClient {
     settings: [(String, String)] = []
   ) async throws(ClickHouseError) -> InsertOutcome {
     let encoded = try EncodedBlock(block, compression: configuration.compression)
-    await learnSettings()
+    try await learnSettings()
     let request = InsertRequest(
       table: table, block: encoded, deduplicationToken: deduplicationToken, settings: settings)
     return await withCheckedContinuation { continuation in
@@ -54,6 +54,15 @@ extension ClickHouseClient {
 
   private static func outcome(of response: HTTPResponse) -> InsertOutcome {
     switch ResponseClassifier.classify(response) {
+    // ClickHouse answers an insert with nothing: a 200 that says something is a proxy's page.
+    case .success where !response.tail.isEmpty:
+      .unknown(
+        ClickHouseError(
+          code: .proxy,
+          message:
+            "an insert was answered with a page, which ClickHouse does not do: something between us and the server "
+            + "answered: \(ResponseClassifier.shortened(String(decoding: response.tail, as: UTF8.self)))",
+          isRetriable: true))
     case .success: .accepted(InsertSummary(header: response.headers[ResponseClassifier.summaryHeader]))
     case .neverSent(let error): .rejected(error)
     case .refused(let error) where ErrorCatalog.leavesOutcomeOpen(error.serverCode): .unknown(error)
@@ -85,12 +94,12 @@ extension ClickHouseClient {
     "http_write_exception_in_output_format", "insert_deduplication_token", "input_format_null_as_default",
   ]
 
-  /// Asks the server once which of these settings it knows: an unknown one is error 115. Where it cannot be asked, none
-  /// is sent, and the next insert asks again.
-  public func learnSettings() async {
+  /// Asks the server once which of these settings it knows: an unknown one is error 115. Whoever inserts through a
+  /// completion calls this before; without it no setting is sent.
+  public func learnSettings() async throws(ClickHouseError) {
     guard knownSettings.withLock({ $0 == nil }) else { return }
     let names = Self.wantedSettings.map(TableName.literal).joined(separator: ", ")
-    guard let text = try? await queryText("SELECT name FROM system.settings WHERE name IN (\(names))") else { return }
+    let text = try await queryText("SELECT name FROM system.settings WHERE name IN (\(names))")
     knownSettings.withLock { $0 = Set(text.split(separator: "\n").map(String.init)) }
   }
 

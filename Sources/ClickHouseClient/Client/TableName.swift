@@ -32,11 +32,22 @@ public struct TableName: Sendable, Hashable, CustomStringConvertible {
   public var sql: String { (database.map { Self.quote($0) + "." } ?? "") + Self.quote(table) }
 
   static func quote(_ identifier: String) -> String {
-    "`" + identifier.reduce(into: "") { $0 += $1 == "`" || $1 == "\\" ? "\\\($1)" : String($1) } + "`"
+    quoted(identifier, "`")
   }
 
   /// A string literal of SQL.
   static func literal(_ text: String) -> String {
-    "'" + text.reduce(into: "") { $0 += $1 == "'" || $1 == "\\" ? "\\\($1)" : String($1) } + "'"
+    quoted(text, "'")
+  }
+
+  /// By scalars, not by characters: a combining mark after a quote makes another character of it, and still a quote of SQL.
+  private static func quoted(_ text: String, _ quote: Unicode.Scalar) -> String {
+    var result = String.UnicodeScalarView([quote])
+    for scalar in text.unicodeScalars {
+      if scalar == quote || scalar == "\\" { result.append("\\") }
+      result.append(scalar)
+    }
+    result.append(quote)
+    return String(result)
   }
 }

@@ -61,7 +61,7 @@ enum ResponseClassifier {
     let rest = text[start.upperBound...]
     let end = rest.range(of: "\r\n__exception__")?.lowerBound ?? rest.endIndex
     // The last line in between is the length and the tag.
-    var lines = rest[..<end].split(separator: "\n", omittingEmptySubsequences: false)
+    var lines = rest[..<end].split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
     if lines.count > 1 { lines.removeLast() }
     return lines.joined(separator: "\n").trimmed
   }

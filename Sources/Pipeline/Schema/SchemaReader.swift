@@ -59,7 +59,7 @@ struct SchemaReader {
     do throws(ClickHouseError) {
       let version = try await client.serverVersion()
       let zone = try await client.queryText("SELECT timezone()").trimmed
-      await client.learnSettings()
+      try await client.learnSettings()
       logger.info("ClickHouse answers", ["version": version.description, "timezone": zone])
       // The setting came with 21.x, but Native blocks heed it only since the readers were made one (22.x).
       return Server(

@@ -111,7 +111,8 @@ enum DemoCommand {
             return state.withLock { $0.problem = "\(directory)/\(name).jsonl cannot be read; scripts/demo makes it" }
           }
           while let line = reader.next(), !Task.isCancelled {
-            try await ProduceCommand.send(producer, name, nil, line, [], tally)
+            // In turn: librdkafka's own choice fills one partition at a time, and the mock keeps 5 MB of each.
+            try await ProduceCommand.send(producer, name, partition: Int32(sent % 4), nil, line, [], tally)
             sent += 1
             while sent % 1000 == 0, sent - pipeline.status.rowsInserted > DemoCommand.leadRecords, !Task.isCancelled {
               try? await Task.sleep(for: .milliseconds(10))

@@ -95,12 +95,14 @@ enum ProduceCommand {
 
   /// A full queue is waited for: the broker is slower than the file.
   static func send(
-    _ producer: KafkaProducer, _ topic: String, _ key: [UInt8]?, _ value: [UInt8], _ headers: [Record.Header],
-    _ tally: DeliveryTally
+    _ producer: KafkaProducer, _ topic: String, partition: Int32? = nil, _ key: [UInt8]?, _ value: [UInt8],
+    _ headers: [Record.Header], _ tally: DeliveryTally
   ) async throws(KafkaError) {
     while true {
       do throws(KafkaError) {
-        return try producer.send(topic: topic, key: key, value: value, headers: headers) { tally.take($0) }
+        return try producer.send(topic: topic, partition: partition, key: key, value: value, headers: headers) {
+          tally.take($0)
+        }
       } catch {
         guard error.code == .queueFull, tally.failure == nil else { throw error }
         try? await Task.sleep(for: .milliseconds(5))

@@ -117,7 +117,10 @@ struct ConfigurationReader {
     defer { section.finish() }
     // Never plaintext by omission: whoever writes a security section means something by it.
     guard let kind = section.required("protocol", section.choice("protocol", SecurityProtocol.self)) else {
-      for key in ["ca_file", "certificate_file", "key_file", "key_password", "key_password_file", "mechanism", "username", "password", "password_file"] {
+      for key in [
+        "ca_file", "certificate_file", "key_file", "key_password", "key_password_file", "mechanism", "username",
+        "password", "password_file",
+      ] {
         _ = section.node(key)
       }
       return nil
