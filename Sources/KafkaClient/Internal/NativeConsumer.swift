@@ -39,7 +39,7 @@ internal import SinkThreads
   /// Never leaves the group: that is `close`. Destroying can wait for answers up to a session, and for ever where librdkafka
   /// still counts a reference, so another thread does it: no run hangs on it.
   deinit {
-    unsafe topics.values.forEach { unsafe rd_kafka_topic_destroy($0) }
+    for topic in unsafe topics.values { unsafe rd_kafka_topic_destroy(topic) }
     unsafe rd_kafka_queue_destroy(queue)
     unsafe messages.deallocate()
     unsafe Reaper.destroy(handle, keeping: callbacks)

@@ -17,7 +17,7 @@ internal import CRdKafka
   }
 
   deinit {
-    unsafe copies.forEach { unsafe $0.deallocate() }
+    for copy in unsafe copies { unsafe copy.deallocate() }
   }
 
   mutating func add(_ header: Record.Header) {
