@@ -39,7 +39,8 @@ internal import SinkThreads
   /// Never leaves the group: that is `close`. Destroying can wait for answers up to a session, and for ever where librdkafka
   /// still counts a reference, so another thread does it: no run hangs on it.
   deinit {
-    for topic in unsafe topics.values { unsafe rd_kafka_topic_destroy(topic) }
+    // swift-format-ignore: ReplaceForEachWithForLoop
+    unsafe topics.values.forEach { unsafe rd_kafka_topic_destroy($0) }
     unsafe rd_kafka_queue_destroy(queue)
     unsafe messages.deallocate()
     unsafe Reaper.destroy(handle, keeping: callbacks)

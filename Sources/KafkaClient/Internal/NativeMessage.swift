@@ -17,7 +17,8 @@ internal import CRdKafka
   }
 
   deinit {
-    for copy in unsafe copies { unsafe copy.deallocate() }
+    // swift-format-ignore: ReplaceForEachWithForLoop
+    unsafe copies.forEach { unsafe $0.deallocate() }
   }
 
   mutating func add(_ header: Record.Header) {
