@@ -28,15 +28,12 @@ import Testing
       if: TestMachine.hasFront && TestMachine.kafkaScript != nil, "needs chdb-core, Java and SINK_KAFKA_BROKER_SCRIPT"),
     .timeLimit(.minutes(5)), arguments: ["3.9.2", "4.4.0"])
   func aTopicOfARealKafkaBecomesATable(version: String) async throws {
-    let (server, broker, directory) = try await TestMachine.startKafka(version: version)
-    defer {
-      server.stop()
-      try? FileManager.default.removeItem(at: directory)
-    }
-    let admin = try KafkaAdmin(brokers: [broker])
+    let broker = try await KafkaBroker.start(version: version)
+    let admin = try KafkaAdmin(brokers: [broker.bootstrap])
     try await admin.createTopic("events", partitions: 3, within: .seconds(30))
     try await admin.createTopic("events.dead", partitions: 1, within: .seconds(30))
-    try await move(through: [broker])
+    try await move(through: [broker.bootstrap])
+    extendLifetime(broker)
   }
 
   /// Two runs with a stop between them; every offset is in the table once or among the dead letters, and values are what

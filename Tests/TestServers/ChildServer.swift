@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 
 /// A server process that ends with the tests, and after 15 minutes at the latest.
 public final class ChildServer: @unchecked Sendable {
@@ -21,6 +22,8 @@ public final class ChildServer: @unchecked Sendable {
 
   deinit { stop() }
 
+  public var isRunning: Bool { process.isRunning }
+
   public var output: String { (try? String(contentsOf: log, encoding: .utf8)) ?? "" }
 
   /// Waits for a line with this beginning; returns what follows it.
@@ -42,6 +45,25 @@ public final class ChildServer: @unchecked Sendable {
   public func stop() {
     if process.isRunning { process.terminate() }
     try? FileManager.default.removeItem(at: log)
+  }
+
+  /// SIGKILL to the program itself: timeout, which would leave it alone, ends after it.
+  public func kill() { send(SIGKILL) }
+
+  /// To the program itself.
+  public func send(_ signal: Int32) {
+    guard process.isRunning else { return }
+    let id = process.processIdentifier
+    let children = (try? String(contentsOfFile: "/proc/\(id)/task/\(id)/children", encoding: .utf8)) ?? ""
+    for child in children.split(separator: " ").compactMap({ Int32($0) }) { Glibc.kill(child, signal) }
+  }
+
+  public func waitUntilEnd(within timeout: Duration) async throws {
+    let deadline = ContinuousClock.now + timeout
+    while process.isRunning {
+      guard ContinuousClock.now < deadline else { throw ServerProblem(message: "it does not end: \(output)") }
+      try await Task.sleep(for: .milliseconds(10))
+    }
   }
 }
 

@@ -12,6 +12,18 @@ public enum TestMachine {
     return isThere && FileManager.default.isExecutableFile(atPath: "/usr/bin/java") ? path : nil
   }()
 
+  /// Its proxy that breaks single requests, if it is here.
+  public static let kafkaFaultProxy = tool("SINK_KAFKA_FAULT_PROXY", "kafka-fault-proxy.py")
+
+  public static let toxiproxy = tool("SINK_TOXIPROXY", "toxiproxy-server")
+
+  private static func tool(_ variable: String, _ name: String) -> String? {
+    let path =
+      ProcessInfo.processInfo.environment[variable]
+      ?? root.appending(path: "../shared/tools/\(name)").standardized.path
+    return FileManager.default.isReadableFile(atPath: path) ? path : nil
+  }
+
   /// Whether the 26.x engine has been installed; scripts/test does that.
   public static let hasFront: Bool = {
     let library = root.appending(path: ".build/venv/lib")
@@ -25,15 +37,5 @@ public enum TestMachine {
   public static func startFront() async throws -> (server: ChildServer, url: String) {
     let server = try ChildServer([root.appending(path: "scripts/clickhouse-front").path])
     return (server, try await server.waitForLine("ready on "))
-  }
-
-  /// Starts a real Kafka in a directory of its own; returns its address.
-  public static func startKafka(version: String) async throws -> (server: ChildServer, broker: String, directory: URL) {
-    guard let script = kafkaScript else { throw ServerProblem(message: "there is no Kafka here") }
-    let directory = FileManager.default.temporaryDirectory.appending(path: "sinkctl-kafka-\(UUID().uuidString)")
-    let server = try ChildServer([script, "start", directory.path, "-v", version])
-    let waiter = try ChildServer(["/bin/sh", "-c", "echo broker $('\(script)' wait '\(directory.path)' 90)"])
-    let broker = try await waiter.waitForLine("broker ")
-    return (server, broker, directory)
   }
 }
