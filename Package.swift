@@ -34,6 +34,7 @@ let package = Package(
     .library(name: "Pipeline", targets: ["Pipeline"]),
     .library(name: "SinkTelemetry", targets: ["SinkTelemetry"]),
     .library(name: "KafkaTestKit", targets: ["KafkaTestKit"]),
+    .library(name: "ClickHouseTestKit", targets: ["ClickHouseTestKit"]),
     .executable(name: "sinkctl", targets: ["sinkctl"]),
   ],
   targets: [
@@ -57,6 +58,7 @@ let package = Package(
     library("Pipeline", ["KafkaClient", "ClickHouseClient", "SinkBytes", "SinkThreads", "SinkTelemetry"]),
 
     library("KafkaTestKit", ["KafkaClient", "CRdKafka"]),
+    library("ClickHouseTestKit", ["ClickHouseClient", "SinkThreads", "CSinkLibc"]),
 
     .executableTarget(
       name: "sinkctl",
@@ -71,14 +73,16 @@ let package = Package(
     tests("SinkBytesTests", ["SinkBytes"]),
     tests("SinkTelemetryTests", ["SinkTelemetry", "SinkThreads"]),
     tests("KafkaClientTests", ["KafkaClient", "KafkaTestKit", "TestServers", "SinkThreads"]),
-    tests("ClickHouseClientTests", ["ClickHouseClient", "TestServers", "SinkBytes"]),
+    tests(
+      "ClickHouseClientTests",
+      ["ClickHouseClient", "ClickHouseTestKit", "TestServers", "SinkBytes", "SinkTelemetry", "SinkThreads"]),
     tests(
       "PipelineTests", ["Pipeline", "KafkaClient", "ClickHouseClient", "SinkBytes", "SinkThreads", "SinkTelemetry"]),
     tests("SinkctlTests", ["sinkctl", "Pipeline", "KafkaClient", "ClickHouseClient", "SinkTelemetry"]),
     tests(
       "IntegrationTests",
       [
-        "sinkctl", "Pipeline", "KafkaClient", "ClickHouseClient", "KafkaTestKit", "TestServers",
+        "sinkctl", "Pipeline", "KafkaClient", "ClickHouseClient", "KafkaTestKit", "ClickHouseTestKit", "TestServers",
         "SinkTelemetry",
       ]),
   ],

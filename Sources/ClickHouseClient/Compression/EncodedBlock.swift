@@ -28,15 +28,34 @@ public final class EncodedBlock: Sendable {
 
   /// The block again, for cutting it when the server refuses some of its rows.
   public func decode() throws(ClickHouseError) -> Block {
-    var reader = NativeBlockReader()
-    let raw = try unsafe body.withUnsafeBytes { (bytes) throws(ClickHouseError) in
-      try unsafe BodyReader.decompress(bytes, compression)
+    try unsafe body.withUnsafeBytes { (bytes) throws(ClickHouseError) in
+      try unsafe Self.decode(bytes, compression, layout)
     }
+  }
+
+  /// Reads a body as a server would; the frames of LZ4 and ZSTD say themselves which they are.
+  /// - Throws: `malformedData` for what is not one whole Native block.
+  package static func decode(body: [UInt8], compression: BlockCompression) throws(ClickHouseError) -> Block {
+    var copy = ByteBuffer(capacity: body.count)
+    unsafe copy.append(body.span.bytes)
+    return try unsafe copy.withUnsafeBytes { (bytes) throws(ClickHouseError) in
+      try unsafe decode(bytes, compression, nil)
+    }
+  }
+
+  private static func decode(
+    _ body: UnsafeRawBufferPointer, _ compression: BlockCompression, _ layout: BlockLayout?
+  ) throws(ClickHouseError) -> Block {
+    var reader = NativeBlockReader()
+    let raw = try unsafe BodyReader.decompress(body, compression)
     guard
       let block = try unsafe raw.withUnsafeBytes({ (bytes) throws(ClickHouseError) in
         try unsafe reader.read(bytes, layout: layout)
       })
     else { throw ClickHouseError(code: .malformedData, message: "the block ends before its last column") }
+    guard reader.used == raw.count else {
+      throw .malformed("\(raw.count - reader.used) bytes after the block")
+    }
     return block
   }
 }
