@@ -78,7 +78,12 @@ let package = Package(
       ["ClickHouseClient", "ClickHouseTestKit", "TestServers", "SinkBytes", "SinkTelemetry", "SinkThreads"]),
     tests(
       "PipelineTests", ["Pipeline", "KafkaClient", "ClickHouseClient", "SinkBytes", "SinkThreads", "SinkTelemetry"]),
-    tests("SinkctlTests", ["sinkctl", "Pipeline", "KafkaClient", "ClickHouseClient", "SinkTelemetry"]),
+    tests(
+      "SinkctlTests",
+      [
+        "sinkctl", "Pipeline", "KafkaClient", "ClickHouseClient", "KafkaTestKit", "TestServers", "SinkTelemetry",
+        "SinkThreads",
+      ]),
     tests(
       "IntegrationTests",
       [

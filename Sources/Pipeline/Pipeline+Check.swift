@@ -2,45 +2,129 @@ internal import ClickHouseClient
 internal import KafkaClient
 
 extension Pipeline {
-  /// Looks at both sides without moving anything: is ClickHouse there, do tables and columns fit; are the brokers there,
-  /// do the topics exist.
+  /// How long each question to a server may take.
+  private static let patience = Duration.seconds(10)
+
+  /// Looks at both sides without moving anything: does librdkafka take the properties; are the brokers there, the topics,
+  /// and the group's offsets for us to see; is ClickHouse there, do tables and columns fit, may we insert.
   /// - Returns: everything that is wrong; empty where a run would start.
-  public func check() async -> [PipelineError] {
-    await checkClickHouse() + checkKafka()
+  public func check() async -> [PipelineFinding] {
+    async let kafka = checkKafka()
+    async let clickhouse = checkClickHouse()
+    return await kafka + clickhouse
   }
 
-  private func checkClickHouse() async -> [PipelineError] {
+  private func checkClickHouse() async -> [PipelineFinding] {
     let client: ClickHouseClient
     do throws(ClickHouseError) {
       client = try ClickHouseClient(configuration.clickhouse)
     } catch {
-      return [PipelineError(.configuration, error.message, cause: error)]
+      return [PipelineFinding(.configuration, "clickhouse", error.message)]
     }
     defer { client.close() }
     do throws(PipelineError) {
-      _ = try await SchemaReader(client: client, logger: configuration.logger).resolve(configuration.routes)
-      return []
+      let reader = SchemaReader(client: client, logger: configuration.logger)
+      let (routes, findings) = try await reader.survey(configuration.routes)
+      return findings.isEmpty ? await checkGrants(routes, client) : findings
     } catch {
-      // One finding for each detail, so that a caller can show where each belongs.
-      guard !error.details.isEmpty else { return [error] }
-      return error.details.map { PipelineError(error.code, $0, cause: error.cause) }
+      let setting = error.code == .refused ? "clickhouse.user" : "clickhouse.url"
+      return [PipelineFinding(error.code, setting, error.message)]
     }
   }
 
-  private func checkKafka() async -> [PipelineError] {
+  /// Servers that know CHECK GRANT say whether we may insert; others say it at the first insert.
+  private func checkGrants(_ routes: [ResolvedRoute], _ client: ClickHouseClient) async -> [PipelineFinding] {
+    var findings: [PipelineFinding] = []
+    for (index, route) in routes.enumerated() {
+      for (key, table) in [("table", route.table), ("dead_letters", route.deadLetterTable?.name)] {
+        guard let table, let said = try? await client.queryText("CHECK GRANT INSERT ON \(table.sql)"),
+          said.trimmed == "0"
+        else { continue }
+        findings.append(
+          PipelineFinding(
+            .refused, "routes[\(index + 1)].\(key)",
+            "the user \(configuration.clickhouse.user) may not insert into \(table): GRANT INSERT ON \(table) TO it"))
+      }
+    }
+    return findings
+  }
+
+  private func checkKafka() async -> [PipelineFinding] {
+    let kafka = configuration.kafka
     do throws(KafkaError) {
-      let admin = try KafkaAdmin(brokers: configuration.kafka.brokers, security: configuration.kafka.security)
-      let cluster = try await admin.metadata(within: .seconds(10))
-      let known = Set(cluster.topics.map(\.name))
-      var wanted = configuration.routes.flatMap(\.topics).filter { !$0.hasPrefix("^") }
-      for route in configuration.routes {
-        if case .topic(let name) = route.deadLetters { wanted.append(name) }
-      }
-      return wanted.filter { !known.contains($0) }.map { topic in
-        PipelineError(.refused, "topic '\(topic)' does not exist, or this user may not see it")
-      }
+      _ = try KafkaConsumer(kafka)
     } catch {
-      return [PipelineError(PipelineError.code(of: error), "Kafka: \(error.message)", cause: error)]
+      return [PipelineFinding(.configuration, kafka.properties.isEmpty ? "kafka" : "kafka.properties", error.message)]
+    }
+    do throws(KafkaError) {
+      let admin = try KafkaAdmin(
+        brokers: kafka.brokers, security: kafka.security, properties: kafka.connectionProperties)
+      let cluster = try await admin.metadata(within: Self.patience)
+      let topics = Dictionary(cluster.topics.map { ($0.name, $0) }) { first, _ in first }
+      let found = configuration.routes.enumerated().flatMap { checkTopics($1, number: $0 + 1, topics) }
+      return found + (await checkGroup(admin, topics))
+    } catch {
+      let code = PipelineError.code(of: error)
+      let setting = code == .refused || code == .configuration ? "kafka.security" : "kafka.brokers"
+      return [PipelineFinding(code, setting, "Kafka: \(error.message)")]
+    }
+  }
+
+  private func checkTopics(
+    _ route: RouteConfiguration, number: Int, _ known: [String: KafkaAdmin.Topic]
+  ) -> [PipelineFinding] {
+    func check(_ name: String, _ setting: String) -> PipelineFinding? {
+      let setting = "routes[\(number)].\(setting)"
+      guard let topic = known[name] else {
+        return PipelineFinding(.refused, setting, "topic '\(name)' does not exist, or this user may not see it")
+      }
+      if let error = topic.error { return PipelineFinding(PipelineError.code(of: error), setting, error.message) }
+      let orphans = topic.partitions.filter { $0.leader == nil }.map { String($0.partition) }
+      guard !orphans.isEmpty else { return nil }
+      let words =
+        "topic '\(name)' has no leader for the partitions \(orphans.joined(separator: ", ")): a broker is down"
+      return PipelineFinding(.unreachable, setting, words)
+    }
+    var findings: [PipelineFinding] = []
+    for name in route.topics {
+      guard name.hasPrefix("^") else {
+        findings += [check(name, route.topics.count == 1 ? "topic" : "topics")].compactMap { $0 }
+        continue
+      }
+      do throws(PipelineError) {
+        let pattern = try TopicPattern(name)
+        guard !known.keys.contains(where: pattern.matches) else { continue }
+        findings.append(
+          PipelineFinding(
+            .refused, "routes[\(number)].topic_pattern", "no topic that this user may see matches '\(name)' today"))
+      } catch {
+        findings.append(PipelineFinding(.configuration, "routes[\(number)].topic_pattern", error.message))
+      }
+    }
+    if case .topic(let name) = route.deadLetters { findings += [check(name, "dead_letters.topic")].compactMap { $0 } }
+    return findings
+  }
+
+  /// Whether we may see the group's offsets, which a run begins with.
+  private func checkGroup(_ admin: KafkaAdmin, _ topics: [String: KafkaAdmin.Topic]) async -> [PipelineFinding] {
+    let names = configuration.routes.flatMap(\.topics).filter { topics[$0] != nil }
+    guard !names.isEmpty else { return [] }
+    do throws(KafkaError) {
+      _ = try await admin.committedOffsets(
+        group: configuration.kafka.group, names.map { TopicPartition($0, 0) }, within: Self.patience)
+      return []
+    } catch {
+      return [PipelineFinding(PipelineError.code(of: error), "kafka.group", error.message)]
+    }
+  }
+}
+
+extension KafkaConsumerConfiguration {
+  /// Of the free properties those that any client needs to reach a broker: producers and questions take them too.
+  package var connectionProperties: [String: String] {
+    properties.filter { property in
+      ["ssl.", "sasl.", "security.", "socket.", "broker.address.", "client.", "enable.ssl.", "debug"]
+        .contains { property.key.hasPrefix($0) }
     }
   }
 }

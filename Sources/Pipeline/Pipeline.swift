@@ -143,6 +143,7 @@ public final class Pipeline: Sendable {
     guard wanted else { return nil }
     var producer = KafkaProducerConfiguration(
       brokers: configuration.kafka.brokers, security: configuration.kafka.security)
+    producer.properties = configuration.kafka.connectionProperties
     producer.logger = configuration.kafka.logger
     return try KafkaProducer(producer)
   }

@@ -21,32 +21,43 @@ struct SchemaReader {
   let client: ClickHouseClient
   let logger: Logger
 
-  /// - Throws: `unreachable` or `refused` where the server does not answer; `configuration` with every problem of every
-  ///   route at once.
+  /// - Throws: `unreachable` or `refused` where the server does not answer or has no such table; `configuration` with
+  ///   every problem of every route at once.
   func resolve(_ routes: [RouteConfiguration]) async throws(PipelineError) -> [ResolvedRoute] {
+    let (resolved, findings) = try await survey(routes)
+    guard findings.isEmpty else {
+      let code = findings.allSatisfy { $0.code == .refused } ? PipelineError.Code.refused : .configuration
+      throw PipelineError(code, "routes and tables do not fit", details: findings.map(\.message))
+    }
+    return resolved
+  }
+
+  /// As `resolve`, with what was found instead of an error.
+  func survey(
+    _ routes: [RouteConfiguration]
+  ) async throws(PipelineError) -> ([ResolvedRoute], [PipelineFinding]) {
     let server = try await readServer()
     var resolved: [ResolvedRoute] = []
-    var problems: [String] = []
-    for route in routes {
+    var findings: [PipelineFinding] = []
+    for (index, route) in routes.enumerated() {
       do throws(RouteProblem) {
         resolved.append(try await resolve(route, server))
       } catch {
         switch error {
         case .server(let failure): throw failure
-        case .findings(let findings): problems += findings
+        case .findings(let found):
+          findings += found.map { PipelineFinding($0.code, "routes[\(index + 1)].\($0.setting)", $0.message) }
         }
       }
     }
-    guard problems.isEmpty else {
-      throw PipelineError(.configuration, "routes and tables do not fit", details: problems)
-    }
-    return resolved
+    return (resolved, findings)
   }
 
   private enum RouteProblem: Error {
     /// The server cannot be asked: the rest would fail alike.
     case server(PipelineError)
-    case findings([String])
+    /// With settings as they are named within a route.
+    case findings([PipelineFinding])
   }
 
   private struct Server {
@@ -77,7 +88,7 @@ struct SchemaReader {
       name = try TableName(route.table)
       description = try await client.describe(name)
     } catch {
-      throw Self.problem(error, "the table \(route.table)")
+      throw Self.problem(error, "table", "the table \(route.table)")
     }
     let zones = try await readZones(of: description, server)
     let deadLetters = try await resolveDeadLetters(route)
@@ -88,7 +99,11 @@ struct SchemaReader {
     case .success(let plan):
       return ResolvedRoute(configuration: route, table: name, plan: plan, deadLetterTable: deadLetters)
     case .failure(let found):
-      throw .findings(found.problems.map { "table \(route.table): \($0)" })
+      throw .findings(
+        found.problems.map { problem in
+          PipelineFinding(
+            .configuration, problem.column.map { "columns.\($0)" } ?? "table", "table \(route.table): \(problem)")
+        })
     }
   }
 
@@ -106,7 +121,7 @@ struct SchemaReader {
       }
       return ResolvedRoute.DeadLetters(name: name, layout: try BlockLayout(taken.map { ($0.name, $0.type) }))
     } catch {
-      throw Self.problem(error, "the dead letter table \(text)")
+      throw Self.problem(error, "dead_letters", "the dead letter table \(text)")
     }
   }
 
@@ -119,18 +134,17 @@ struct SchemaReader {
       do throws(ClickHouseError) {
         zones[name] = try await ZoneReader(client: client).read(name)
       } catch {
-        throw Self.problem(error, "the time zone \(name)")
+        throw Self.problem(error, "table", "the time zone \(name)")
       }
     }
     return zones
   }
 
-  private static func problem(_ error: any Error, _ what: String) -> RouteProblem {
-    if let problem = error as? RouteProblem { return problem }
-    guard let error = error as? ClickHouseError else { return .findings(["\(what): \(error)"]) }
+  private static func problem(_ error: ClickHouseError, _ setting: String, _ what: String) -> RouteProblem {
     switch error.code {
-    case .transport, .proxy, .cancelled: return .server(startError(error))
-    default: return .findings(["\(what): \(error.message)"])
+    case .transport, .proxy, .cancelled: .server(startError(error))
+    case .server: .findings([PipelineFinding(.refused, setting, "\(what): \(error.message)")])
+    default: .findings([PipelineFinding(.configuration, setting, "\(what): \(error.message)")])
     }
   }
 

@@ -19,11 +19,8 @@ struct AdminProblem: Error {
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = in_port_t(UInt16(configuration.port).bigEndian)
-    guard unsafe inet_pton(AF_INET, configuration.address, &address.sin_addr) == 1 else {
-      throw AdminProblem(
-        message:
-          "admin.listen names '\(configuration.address)', which is no IPv4 address; 127.0.0.1 is this machine only")
-    }
+    guard let ipv4 = configuration.ipv4 else { preconditionFailure("the configuration's reader checks the address") }
+    address.sin_addr.s_addr = ipv4
     let context = unsafe Unmanaged.passUnretained(pages).toOpaque()
     // Bounds: connections at once, seconds that a silent one may stay, bytes that one may use.
     let options = unsafe [

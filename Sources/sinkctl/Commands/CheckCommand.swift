@@ -6,7 +6,7 @@ enum CheckCommand {
     discussion: """
       First the file: every problem at once, each with its line. Then the servers: reachable, authorised, topics there,
       tables and columns fitting the routes. Exits with 0 where 'run' would start, 78 for the file, 69 where a server
-      cannot be reached, 77 where one refuses us, 1 for other findings.
+      cannot be reached, 77 where one refuses us or lacks a table or topic, 1 for other findings.
       """,
     options: [
       Command.config, .init("offline", nil, "The file only; no server is asked."),
@@ -17,70 +17,71 @@ enum CheckCommand {
     let path = arguments.value("config") ?? ""
     switch ConfigurationReader(environment: .system).read(path: path) {
     case .failure(let found):
-      report(found.problems.map { ($0.mark, $0.message, "configuration") }, path, arguments)
+      report(found.problems.map { Finding($0.mark, "configuration", nil, $0.message) }, path, arguments)
       return .configuration
     case .success(let configuration):
-      guard !arguments.has("offline") else {
-        report([], path, arguments)
-        return .done
-      }
-      return await checkServers(configuration, path, arguments)
+      let found = arguments.has("offline") ? [] : await checkServers(configuration)
+      report(
+        found.map { Finding(configuration.mark(of: $0.setting), $0.code.rawValue, $0.setting, $0.message) }, path,
+        arguments)
+      if found.contains(where: { $0.code == .unreachable }) { return .unreachable }
+      if found.contains(where: { $0.code == .refused }) { return .refused }
+      return found.isEmpty ? .done : .findings
     }
   }
 
-  private static func checkServers(
-    _ configuration: SinkctlConfiguration, _ path: String, _ arguments: Arguments
-  ) async -> ExitCode {
-    var errors: [PipelineError]
+  private static func checkServers(_ configuration: SinkctlConfiguration) async -> [PipelineFinding] {
     do throws(PipelineError) {
-      errors = await (try Pipeline(configuration.pipeline)).check()
+      return await (try Pipeline(configuration.pipeline)).check()
     } catch {
-      errors = [error]
+      return ([error.message] + error.details).map { PipelineFinding(error.code, "", $0) }
     }
-    let findings = errors.flatMap { error in
-      ([error.message] + error.details).map { message in
-        (mark(of: message, configuration), message, error.code.rawValue)
-      }
-    }
-    report(findings, path, arguments)
-    if errors.contains(where: { $0.code == .unreachable }) { return .unreachable }
-    if errors.contains(where: { $0.code == .refused }) { return .refused }
-    return errors.isEmpty ? .done : .findings
   }
 
-  /// The route that a finding is about, by the table or topic that it names.
-  private static func mark(of message: String, _ configuration: SinkctlConfiguration) -> SourceMark? {
-    for (route, mark) in zip(configuration.pipeline.routes, configuration.routeMarks) {
-      if message.contains("table \(route.table)") || route.topics.contains(where: { message.contains("'\($0)'") }) {
-        return mark
-      }
+  private struct Finding {
+    let mark: SourceMark?
+    let code: String
+    let setting: String?
+    let message: String
+
+    init(_ mark: SourceMark?, _ code: String, _ setting: String?, _ message: String) {
+      self.mark = mark
+      self.code = code
+      self.setting = setting
+      self.message = message
     }
-    return nil
   }
 
-  private static func report(
-    _ findings: [(mark: SourceMark?, message: String, code: String)], _ path: String, _ arguments: Arguments
-  ) {
-    if arguments.has("json") {
-      var json = JSONText()
-      json.object { json in
-        json.field("file", path)
-        json.field("ok", findings.isEmpty)
-        json.field("findings") { json in
-          for finding in findings {
-            json.element { json in
-              json.field("line", finding.mark?.line)
-              json.field("code", finding.code)
-              json.field("message", finding.message)
-            }
-          }
-        }
-      }
-      return Terminal.out(json.text)
-    }
+  private static func report(_ findings: [Finding], _ path: String, _ arguments: Arguments) {
+    let isOffline = arguments.has("offline")
+    guard !arguments.has("json") else { return Terminal.out(json(findings, path, isOffline: isOffline)) }
     for finding in findings {
       Terminal.out(ConfigurationProblem(file: path, mark: finding.mark, message: finding.message).description)
     }
-    Terminal.out(findings.isEmpty ? "\(path): all is well" : "\(findings.count) finding(s)")
+    guard findings.isEmpty else {
+      return Terminal.out("\(findings.count) \(findings.count == 1 ? "finding" : "findings")")
+    }
+    Terminal.out("\(path): \(isOffline ? "the file is well; no server was asked" : "all is well: 'run' would start")")
+  }
+
+  private static func json(_ findings: [Finding], _ path: String, isOffline: Bool) -> String {
+    var json = JSONText()
+    json.object { json in
+      json.field("file", path)
+      json.field("ok", findings.isEmpty)
+      json.field("servers_asked", !isOffline)
+      json.field("findings") { json in
+        for finding in findings {
+          json.element { json in
+            json.field("line", finding.mark?.line)
+            json.field("column", finding.mark?.column)
+            json.field("code", finding.code)
+            json.field("setting", finding.setting)
+            json.field("message", finding.message)
+          }
+        }
+      }
+    }
+    return json.text
   }
 }

@@ -12,6 +12,7 @@ enum DemoCommand {
   /// The mock cluster keeps 5 MB a partition and drops older records silently, so the producer never runs further ahead of
   /// the tables than this.
   private static let leadRecords = 20_000
+  private static let writer = LogWriter(format: .text, time: .system)
 
   static let command = Command(
     name: "demo", summary: "Moves real data from a broker inside this process into your ClickHouse.",
@@ -27,7 +28,7 @@ enum DemoCommand {
     ],
     examples: ["scripts/demo", "sinkctl demo --data DIR --clickhouse http://127.0.0.1:8123"]
   ) { arguments in
-    let logger = LogWriter(format: .text, time: .system).logger("demo", level: .notice)
+    let logger = writer.logger("demo", level: .notice)
     do throws(KafkaError) {
       let brokers: [String]
       var mock: MockCluster?
@@ -76,7 +77,7 @@ enum DemoCommand {
     }
     let feed = DemoFeed()
     let producing = Task { await feed.send(directory, brokers, pipeline) }
-    let code = await RunCommand.supervise(pipeline, logger) { status in
+    let code = await RunCommand.supervise(pipeline, writer, logger) { status in
       guard let total = feed.total else { return feed.problem != nil }
       return status.rowsInserted + status.deadLetters >= total
     }

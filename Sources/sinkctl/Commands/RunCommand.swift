@@ -31,7 +31,8 @@ enum RunCommand {
       return nil
     case .success(var configuration):
       if configuration.pipeline.kafka.instanceID == nil { configuration.pipeline.kafka.instanceID = hostName() }
-      let writer = LogWriter(format: configuration.logFormat, time: .system)
+      let writer = configuration.logWriter
+      Terminal.describeDropped(writer.describeDropped)
       configuration.pipeline.logger = writer.logger("pipeline", level: configuration.logLevel)
       configuration.pipeline.kafka.logger = writer.logger("kafka", level: configuration.logLevel)
       configuration.pipeline.clickhouse.logger = writer.logger("clickhouse", level: configuration.logLevel)
@@ -40,31 +41,37 @@ enum RunCommand {
   }
 
   private static func run(_ configuration: SinkctlConfiguration) async -> ExitCode {
+    let writer = configuration.logWriter
     let pipeline: Pipeline
     do throws(PipelineError) {
       pipeline = try Pipeline(configuration.pipeline)
     } catch {
-      Terminal.error("sinkctl: \(error)")
-      return ExitCode(error)
+      return end(error, writer)
     }
     var admin: AdminServer?
     if configuration.admin.port > 0 {
       do throws(AdminProblem) {
         admin = try AdminServer(configuration.admin, pipeline: pipeline)
       } catch {
-        Terminal.error("sinkctl: \(error.message)")
+        writer.fail("configuration", error.message)
         return .configuration
       }
     }
     summarize(configuration)
-    let code = await supervise(pipeline, configuration.pipeline.logger)
+    let code = await supervise(pipeline, writer, configuration.pipeline.logger)
     admin?.stop()
     return code
   }
 
+  private static func end(_ error: PipelineError, _ writer: LogWriter) -> ExitCode {
+    writer.fail(error.code.rawValue, error.message, details: error.details)
+    return ExitCode(error)
+  }
+
   /// Runs a pipeline under the process's signals, and shows how it goes.
   static func supervise(
-    _ pipeline: Pipeline, _ logger: Logger, until isDone: @escaping @Sendable (PipelineStatus) -> Bool = { _ in false }
+    _ pipeline: Pipeline, _ writer: LogWriter, _ logger: Logger,
+    until isDone: @escaping @Sendable (PipelineStatus) -> Bool = { _ in false }
   ) async -> ExitCode {
     let work = Task { () async -> PipelineError? in
       do throws(PipelineError) {
@@ -91,10 +98,7 @@ enum RunCommand {
     progress.cancel()
     await progress.value
     Terminal.endProgress()
-    if let error {
-      Terminal.error("sinkctl: \(error)")
-      return ExitCode(error)
-    }
+    if let error { return end(error, writer) }
     let status = pipeline.status
     logger.info(
       "drained",

@@ -2,7 +2,7 @@ internal import Glibc
 internal import SinkThreads
 internal import Synchronization
 
-/// SIGTERM and SIGINT, passed on to a thread: a handler itself may do next to nothing.
+/// SIGTERM, SIGINT and SIGHUP, passed on to a thread: a handler itself may do next to nothing.
 ///
 /// Blocking the signals and waiting for them with sigwait would be simpler and does not work here: the runtime's main
 /// thread sleeps in sigsuspend with an empty mask, and takes them with their default action.
@@ -20,16 +20,22 @@ enum SignalWatcher {
     // Made before a handler needs it: making it in one would not be safe.
     let end = pipeEnds.read
     NamedThread(name: "sink-signals") { watch(end) }.detach()
-    for number in [SIGTERM, SIGINT] {
-      _ = signal(number) { number in
+    for number in [SIGTERM, SIGINT, SIGHUP] {
+      let previous = signal(number) { number in
         var byte = UInt8(truncatingIfNeeded: number)
         _ = unsafe write(SignalWatcher.pipeEnds.write, &byte, 1)
       }
+      // nohup: whoever wants the terminal's end ignored has said so before we began.
+      if number == SIGHUP, unsafe isIgnored(previous) { _ = signal(SIGHUP, SIG_IGN) }
     }
   }
 
   /// What the first signal does. Without an action, and at the second signal, the process ends at once.
   static func onStop(_ body: @escaping @Sendable () -> Void) { action.withLock { $0 = body } }
+
+  @unsafe private static func isIgnored(_ handler: (@convention(c) (Int32) -> Void)?) -> Bool {
+    unsafe unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+  }
 
   private static func watch(_ end: Int32) {
     var number: UInt8 = 0
@@ -40,7 +46,10 @@ enum SignalWatcher {
         action = nil
         return taken
       }
-      guard let first else { _exit(128 + Int32(number)) }
+      guard let first else {
+        Terminal.flush(within: .milliseconds(100))
+        _exit(128 + Int32(number))
+      }
       first()
     }
   }

@@ -2,14 +2,11 @@ internal import Pipeline
 
 /// Routes: the part of a file that people change most.
 extension ConfigurationReader {
-  func readRoutes(_ top: SectionReader) -> ([RouteConfiguration], [SourceMark]) {
-    guard let node = top.node("routes"), !node.isNull else {
-      top.problems.report(top.mark, "routes is missing")
-      return ([], [])
-    }
-    guard case .sequence(let items) = node.content else {
+  func readRoutes(_ top: SectionReader) -> [RouteConfiguration] {
+    guard let node = top.required("routes", top.node("routes")), !node.isNull else { return [] }
+    guard case .sequence(let items) = node.content, !items.isEmpty else {
       top.problems.report(node.mark, "routes must be a list of routes, each with a topic and a table")
-      return ([], [])
+      return []
     }
     var routes: [RouteConfiguration] = []
     for (index, item) in items.enumerated() {
@@ -17,13 +14,13 @@ extension ConfigurationReader {
         item, name: "routes[\(index + 1)]", problems: top.problems, environment: environment)
       if let section, let route = readRoute(section) { routes.append(route) }
     }
-    return (routes, items.map(\.mark))
+    return routes
   }
 
   private func readRoute(_ section: SectionReader) -> RouteConfiguration? {
     defer { section.finish() }
     let topics = readTopics(section)
-    let table = section.required("table", section.text("table"))
+    let table = section.requiredText("table")
     var mapping = MappingConfiguration()
     mapping.format = section.choice("format", RecordFormat.self) ?? .json
     mapping.unknownFields = section.choice("unknown_fields", UnknownFieldsPolicy.self) ?? .ignore
@@ -34,13 +31,21 @@ extension ConfigurationReader {
       }
     }
     var route = RouteConfiguration(topics: topics ?? [], table: table ?? "", mapping: mapping)
-    route.delivery = section.choice("delivery", DeliveryGuarantee.self) ?? .atLeastOnce
+    route.delivery =
+      section.choice("delivery", DeliveryGuarantee.self, notYet: ["exactly_once": "at_least_once is what there is"])
+      ?? .atLeastOnce
     route.transforms = section.list("transforms") ?? []
+    if !route.transforms.isEmpty {
+      section.problems.report(
+        section.mark(of: "transforms"),
+        "\(section.path("transforms")): transforms are written in Swift by a program that embeds Pipeline; "
+          + "this one has none")
+    }
     if let policy = readDeadLetters(section) { route.deadLetters = policy }
     if let block = section.section("block") {
       if let rows = block.integer("max_rows", 1...10_000_000) { route.block.maxRows = rows }
-      if let bytes = block.bytes("max_bytes") { route.block.maxBytes = bytes }
-      if let linger = block.duration("linger") { route.block.linger = linger }
+      if let bytes = block.bytes("max_bytes", (64 << 10)...(1 << 30)) { route.block.maxBytes = bytes }
+      if let linger = block.duration("linger", .milliseconds(1)...(.seconds(3600))) { route.block.linger = linger }
       block.finish()
     }
     return topics == nil || table == nil ? nil : route
@@ -51,9 +56,14 @@ extension ConfigurationReader {
     let many = section.list("topics")
     let pattern = section.text("topic_pattern")
     if let pattern, !pattern.hasPrefix("^") {
+      section.reject("topic_pattern", "a pattern is a regular expression that begins with ^")
+      return nil
+    }
+    if let name = ([one].compactMap { $0 } + (many ?? [])).first(where: { !Self.isTopicName($0) }) {
       section.problems.report(
-        section.mark(of: "topic_pattern"),
-        "\(section.path("topic_pattern")) is '\(pattern)'; a pattern is a regular expression that begins with ^")
+        section.valueMark(of: one == name ? "topic" : "topics"),
+        "\(section.name) names a topic that cannot be: 1 to 249 letters, digits, '.', '_' and '-' make a name; "
+          + "a pattern goes to topic_pattern")
       return nil
     }
     let given = [one.map { [$0] }, many, pattern.map { [$0] }].compactMap { $0 }
@@ -63,6 +73,16 @@ extension ConfigurationReader {
       return nil
     }
     return given[0]
+  }
+
+  private static func isTopicName(_ name: String) -> Bool {
+    (1...249).contains(name.utf8.count) && name != "." && name != ".."
+      && name.utf8.allSatisfy { byte in
+        switch byte {
+        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2E, 0x5F, 0x2D: true
+        default: false
+        }
+      }
   }
 
   private func readDeadLetters(_ section: SectionReader) -> DeadLetterPolicy? {
@@ -82,7 +102,12 @@ extension ConfigurationReader {
     else { return nil }
     defer { inner.finish() }
     switch (inner.text("topic"), inner.text("table")) {
-    case (let topic?, nil): return .topic(topic)
+    case (let topic?, nil):
+      guard Self.isTopicName(topic) else {
+        inner.reject("topic", "1 to 249 letters, digits, '.', '_' and '-' make a topic's name")
+        return nil
+      }
+      return .topic(topic)
     case (nil, let table?): return .table(table)
     default:
       section.problems.report(node.mark, "\(name) needs either topic or table")

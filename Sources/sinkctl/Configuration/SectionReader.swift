@@ -1,14 +1,27 @@
 internal import SinkTelemetry
+internal import SinkThreads
 
 /// Gathers every problem of a file, instead of ending at the first.
 final class ProblemList {
   private(set) var problems: [ConfigurationProblem] = []
+  /// Every key that a reader has asked for, by its path: what the file may hold. The documentation's test reads it.
+  private(set) var keys: Set<String> = []
   let file: String
 
   init(file: String) { self.file = file }
 
   func report(_ mark: SourceMark?, _ message: String) {
     problems.append(ConfigurationProblem(file: file, mark: mark, message: message))
+  }
+
+  func take(keys: [String]) { self.keys.formUnion(keys) }
+
+  /// In the order of the file; what is about the file as a whole comes last.
+  var inOrder: [ConfigurationProblem] {
+    problems.enumerated().sorted { left, right in
+      let (a, b) = (left.element.mark, right.element.mark)
+      return (a?.line ?? .max, a?.column ?? .max, left.offset) < (b?.line ?? .max, b?.column ?? .max, right.offset)
+    }.map(\.element)
   }
 }
 
@@ -43,6 +56,16 @@ final class SectionReader {
 
   func mark(of key: String) -> SourceMark { entries.first { $0.key == key }?.mark ?? mark }
 
+  func has(_ key: String) -> Bool { entries.contains { $0.key == key && !$0.value.isNull } }
+
+  func valueMark(of key: String) -> SourceMark { entries.first { $0.key == key }?.value.mark ?? mark }
+
+  /// A value as it stands in the file. Messages show it so: what a variable holds may be a secret under a wrong key.
+  func written(_ key: String) -> String {
+    guard case .scalar(let raw, _)? = entries.first(where: { $0.key == key })?.value.content else { return "" }
+    return raw
+  }
+
   var allEntries: [(key: String, mark: SourceMark, value: YAMLNode)] { entries }
 
   func section(_ key: String) -> SectionReader? {
@@ -59,27 +82,46 @@ final class SectionReader {
       problems.report(node.mark, "\(name) must be a single value, not \(node.kind)")
       return nil
     }
-    switch environment.expand(raw) {
-    case .success(let text): return text
-    case .failure(let problem):
-      problems.report(node.mark, "\(name): \(problem.message)")
+    do throws(VariableExpansion.Problem) {
+      let text = try VariableExpansion(variable: environment.variable).expand(raw)
+      // C libraries would end it there.
+      guard !text.unicodeScalars.contains("\0") else {
+        problems.report(node.mark, "\(name) holds a NUL character")
+        return nil
+      }
+      return text
+    } catch {
+      problems.report(node.mark, "\(name): \(error.message)")
       return nil
     }
   }
 
-  /// A secret from `key`, or from the file that `key_file` names; one line break at its end is not part of it.
+  /// A secret from `key`, or from the file that `key_file` names; line breaks at its end are not part of it.
   func secret(_ key: String) -> Secret? {
     let direct = text(key)
     guard let path = text(key + "_file") else { return direct.map { Secret($0) } }
-    if direct != nil {
-      problems.report(mark(of: key), "\(self.path(key)) and \(self.path(key))_file are both set; keep one")
-    }
+    let name = self.path(key) + "_file"
+    if direct != nil { problems.report(mark(of: key), "\(self.path(key)) and \(name) are both set; keep one") }
     switch environment.readFile(path) {
-    case .success(let text): return Secret(text.hasSuffix("\n") ? String(text.dropLast()) : text)
+    case .success(let text):
+      let secret = text.reversed().drop { $0.isNewline }.reversed()
+      if secret.isEmpty || secret.contains("\0") {
+        problems.report(valueMark(of: key + "_file"), "\(name): \(path): is empty, or no text")
+      }
+      return Secret(String(secret))
     case .failure(let problem):
-      problems.report(mark(of: key + "_file"), "\(self.path(key))_file: \(problem.message)")
+      problems.report(valueMark(of: key + "_file"), "\(name): \(problem.message)")
       return nil
     }
+  }
+
+  /// The name of a file that a C library will read; that it can be read is found out now.
+  func file(_ key: String) -> String? {
+    guard let path = text(key) else { return nil }
+    if let problem = environment.checkFile(path) {
+      problems.report(valueMark(of: key), "\(self.path(key)): \(problem.message)")
+    }
+    return path
   }
 
   func list(_ key: String) -> [String]? {
@@ -101,11 +143,16 @@ final class SectionReader {
     }
   }
 
-  private func parsed<Value>(_ key: String, _ wanted: String, _ parse: (String) -> Value?) -> Value? {
+  func parsed<Value>(_ key: String, _ wanted: String, _ parse: (String) -> Value?) -> Value? {
     guard let text = text(key) else { return nil }
     if let value = parse(text) { return value }
-    problems.report(node(key)?.mark ?? mark, "\(path(key)) is '\(text)'; it must be \(wanted)")
+    reject(key, "it must be \(wanted)")
     return nil
+  }
+
+  /// Reports a value that is not what the key wants.
+  func reject(_ key: String, _ why: String) {
+    problems.report(valueMark(of: key), "\(path(key)) is '\(written(key))'; \(why)")
   }
 
   func integer(_ key: String, _ range: ClosedRange<Int>) -> Int? {
@@ -114,17 +161,29 @@ final class SectionReader {
     }
   }
 
-  func bytes(_ key: String) -> Int? {
-    parsed(key, "a size such as 64MiB, 512KiB or 1048576", Quantity.bytes)
+  func bytes(_ key: String, _ range: ClosedRange<Int>) -> Int? {
+    let bounds = "\(Quantity.text(bytes: range.lowerBound)) to \(Quantity.text(bytes: range.upperBound))"
+    return parsed(key, "a size from \(bounds), written as 64MiB, 512KiB or 1048576") { text in
+      Quantity.bytes(text).flatMap { range.contains($0) ? $0 : nil }
+    }
   }
 
-  func duration(_ key: String) -> Duration? {
-    parsed(key, "a time such as 500ms, 20s, 5m or 1h", Quantity.duration)
+  func duration(_ key: String, _ range: ClosedRange<Duration>) -> Duration? {
+    let bounds = "\(Quantity.text(range.lowerBound)) to \(Quantity.text(range.upperBound))"
+    return parsed(key, "a time from \(bounds), written as 500ms, 20s, 5m or 1h") { text in
+      Quantity.duration(text).flatMap { range.contains($0) ? $0 : nil }
+    }
   }
 
-  func choice<Value: CaseIterable & RawRepresentable>(_ key: String, _ type: Value.Type) -> Value?
-  where Value.RawValue == String {
-    parsed(key, "one of \(type.allCases.map(\.rawValue).joined(separator: ", "))") { Value(rawValue: $0) }
+  /// - Parameter notYet: names that the design has and this version has not, with what to do instead.
+  func choice<Value: CaseIterable & RawRepresentable>(
+    _ key: String, _ type: Value.Type, notYet: [String: String] = [:]
+  ) -> Value? where Value.RawValue == String {
+    if let text = text(key), Value(rawValue: text) == nil, let instead = notYet[text] {
+      reject(key, "this version cannot do that yet: \(instead)")
+      return nil
+    }
+    return parsed(key, "one of \(type.allCases.map(\.rawValue).joined(separator: ", "))") { Value(rawValue: $0) }
   }
 
   func required<Value>(_ key: String, _ value: Value?) -> Value? {
@@ -134,9 +193,22 @@ final class SectionReader {
     return value
   }
 
+  /// As `required`, of a text that says something.
+  func requiredText(_ key: String) -> String? {
+    guard let text = required(key, text(key)) else { return nil }
+    guard text.isEmpty else { return text }
+    problems.report(valueMark(of: key), "\(path(key)) is empty")
+    return nil
+  }
+
   /// Says which keys nobody has asked for, with the nearest that exists.
   func finish() {
+    problems.take(keys: known.map(path))
     for entry in entries where !known.contains(entry.key) {
+      guard entry.key != "<<" else {
+        problems.report(entry.mark, "merges (<<) are not read here: write the keys out")
+        continue
+      }
       let near = Nearest.match(entry.key, among: known).map { "; did you mean '\($0)'?" } ?? ""
       let all = near.isEmpty ? "; there are: \(Set(known).sorted().joined(separator: ", "))" : ""
       problems.report(entry.mark, "\(path(entry.key)) is not a key that exists\(near)\(all)")
@@ -162,6 +234,24 @@ enum Quantity {
     }
     let (product, overflow) = number.multipliedReportingOverflow(by: factor)
     return overflow ? nil : product
+  }
+
+  /// In the largest unit that says it in whole numbers.
+  static func text(bytes: Int) -> String {
+    for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] where bytes >= 1 << shift && bytes % (1 << shift) == 0
+    {
+      return "\(bytes >> shift)\(unit)"
+    }
+    return "\(bytes)"
+  }
+
+  static func text(_ duration: Duration) -> String {
+    let milliseconds = duration.milliseconds
+    for (unit, factor) in [("h", Int32(3_600_000)), ("m", 60_000), ("s", 1000)]
+    where milliseconds >= factor && milliseconds % factor == 0 {
+      return "\(milliseconds / factor)\(unit)"
+    }
+    return "\(milliseconds)ms"
   }
 
   static func duration(_ text: String) -> Duration? {

@@ -17,7 +17,29 @@ struct YAMLNode {
   let mark: SourceMark
 
   var isNull: Bool {
-    if case .scalar(let text, isPlain: true) = content { text.isEmpty || text == "~" || text == "null" } else { false }
+    if case .scalar(let text, isPlain: true) = content {
+      ["", "~", "null", "Null", "NULL"].contains(text)
+    } else {
+      false
+    }
+  }
+
+  /// Where each value stands, by its path: `kafka.brokers`, `routes[1].table`. Lists count from 1.
+  func marks(_ path: String = "") -> [String: SourceMark] {
+    var marks = [path: mark]
+    switch content {
+    case .scalar: break
+    case .sequence(let items):
+      for (index, item) in items.enumerated() {
+        marks.merge(item.marks("\(path)[\(index + 1)]")) { first, _ in first }
+      }
+    case .mapping(let entries):
+      for entry in entries {
+        let name = path.isEmpty ? entry.key : "\(path).\(entry.key)"
+        marks.merge(entry.value.marks(name)) { first, _ in first }
+      }
+    }
+    return marks
   }
 
   /// For messages.

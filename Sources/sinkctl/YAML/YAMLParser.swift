@@ -95,7 +95,8 @@ internal import SinkBytes
     guard unsafe yaml_parser_parse(parser, &event) == 1 else {
       let words = unsafe parser.pointee.problem.map { unsafe String(cString: $0) } ?? "unreadable"
       let mark = unsafe parser.pointee.problem_mark
-      throw problem(SourceMark(line: mark.line + 1, column: mark.column + 1), "is not YAML: \(words)")
+      let hint = words.contains("start any token") ? "; YAML is indented with spaces, never with tabs" : ""
+      throw problem(SourceMark(line: mark.line + 1, column: mark.column + 1), "is not YAML: \(words)\(hint)")
     }
     defer { unsafe yaml_event_delete(&event) }
     let start = unsafe event.start_mark
