@@ -71,8 +71,9 @@ public final class Pipeline: Sendable {
   public var metrics: [MetricSample] { registry.snapshot }
 
   /// Reads the schemas, joins the group and moves records until the task is cancelled; then it drains, commits and
-  /// returns. Cancellation is the normal way to end it.
-  /// - Throws: `PipelineError` when it cannot start, or ends before it was asked to. One run in a pipeline's life.
+  /// returns. Cancellation is the normal way to end it. A server that cannot be reached is waited for.
+  /// - Throws: `PipelineError` when it cannot start, ends before it was asked to, or could not drain in time
+  ///   (`notDrained`). One run in a pipeline's life.
   public func run() async throws(PipelineError) {
     guard hasRun.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
       throw PipelineError(.alreadyRunning, "a pipeline runs once: make another for another run")
@@ -86,8 +87,7 @@ public final class Pipeline: Sendable {
     }
     let outcome: Result<Void, PipelineError>
     do throws(PipelineError) {
-      let tables = try await SchemaReader(client: client, logger: configuration.logger).resolve(configuration.routes)
-      try await move(tables, client)
+      if let tables = try await resolveRoutes(client) { try await move(tables, client) }
       outcome = .success(())
     } catch {
       outcome = .failure(error)
@@ -95,6 +95,38 @@ public final class Pipeline: Sendable {
     client.close()
     try outcome.get()
     if let error = shared.error { throw error }
+  }
+
+  /// Reads the tables; while ClickHouse cannot be reached, again and again.
+  /// - Returns: nil where the run was cancelled meanwhile.
+  private func resolveRoutes(_ client: ClickHouseClient) async throws(PipelineError) -> [ResolvedRoute]? {
+    var attempt = 0
+    while !Task.isCancelled {
+      // Closing the client ends what it waits for: a server that stalls does not hold up a shutdown.
+      let reader = SchemaReader(client: client, logger: configuration.logger)
+      let routes = configuration.routes
+      let result: Result<[ResolvedRoute], PipelineError> = await withTaskCancellationHandler {
+        do throws(PipelineError) { return .success(try await reader.resolve(routes)) } catch { return .failure(error) }
+      } onCancel: {
+        client.close()
+      }
+      switch result {
+      case .success(let tables): return tables
+      case .failure(let error):
+        guard error.code == .unreachable else { throw error }
+        guard !Task.isCancelled else { return nil }
+        attempt += 1
+        let wait = configuration.retry.delay(afterAttempt: attempt, random: .random(in: 0..<1))
+        configuration.logger.warning(
+          "waiting for ClickHouse",
+          [
+            "attempt": "\(attempt)", "again_in_seconds": "\((wait.seconds * 10).rounded() / 10)",
+            "error": error.message,
+          ])
+        try? await Task.sleep(for: wait)
+      }
+    }
+    return nil
   }
 
   private var clickhouseConfiguration: ClickHouseConfiguration {
@@ -130,10 +162,24 @@ public final class Pipeline: Sendable {
     } catch {
       result = .failure(PipelineError(.kafka, "\(error)", cause: error))
     }
-    parts.reader.close()
+    await parts.reader.close()
     parts.inserter.stop()
-    await producer?.close(within: .seconds(10))
+    // What it has not delivered by now is not accounted for: it comes again with the next start.
+    await producer?.close(within: .seconds(1))
     try result.get()
+    if !shared.isDrained, shared.error == nil { throw undrained(parts.alarms) }
+  }
+
+  /// The drain's deadline has come first.
+  private func undrained(_ alarms: AlarmBoard) -> PipelineError {
+    let status = self.status
+    let left = status.partitions.reduce(0) { $0 + ($1.position - $1.frontier) }
+    let reasons = alarms.lastFailures.sorted { $0.key < $1.key }.map { "table \($0.key): \($0.value)" }
+    return PipelineError(
+      .notDrained,
+      "the drain ended after \(configuration.limits.drain) with \(left) records that have not landed, or whose commit "
+        + "is not known. Nothing is lost: the next start reads them again. If that happens often, see why ClickHouse is "
+        + "slow, or raise limits.drain", details: reasons)
   }
 
   private func makeProducer() throws(KafkaError) -> KafkaProducer? {
@@ -144,6 +190,8 @@ public final class Pipeline: Sendable {
     var producer = KafkaProducerConfiguration(
       brokers: configuration.kafka.brokers, security: configuration.kafka.security)
     producer.properties = configuration.kafka.connectionProperties
+    // A record that the topic took once is taken here; the dead letter topic has its own limit.
+    producer.recordMaxBytes = 1_000_000_000
     producer.logger = configuration.kafka.logger
     return try KafkaProducer(producer)
   }

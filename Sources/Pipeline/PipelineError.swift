@@ -13,6 +13,8 @@ public struct PipelineError: Error, Sendable, CustomStringConvertible {
     case fenced
     /// `run` was called while a run is under way, or again after one.
     case alreadyRunning = "already_running"
+    /// Asked to end, what was on its way did not land within `limits.drain`. The next start reads it again.
+    case notDrained = "not_drained"
     /// librdkafka's handle has failed for good.
     case kafka
   }
@@ -31,7 +33,7 @@ public struct PipelineError: Error, Sendable, CustomStringConvertible {
   }
 
   /// Whether the same start may succeed later with nothing changed on our side.
-  public var isRetriable: Bool { code == .unreachable || code == .kafka }
+  public var isRetriable: Bool { code == .unreachable || code == .notDrained || code == .kafka }
 
   public var description: String {
     ([message] + details.map { "  - \($0)" }).joined(separator: "\n")

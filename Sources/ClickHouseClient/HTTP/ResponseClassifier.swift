@@ -104,10 +104,11 @@ enum ResponseClassifier {
         + "answered, or the URL is not ClickHouse's: \(shortened(text))", isRetriable: true)
   }
 
-  /// One line of at most 500 characters, without the version and the stack that older servers add.
+  /// One line of at most 500 characters, without the version and the stack that older servers add. The end stays: it says
+  /// where the error came from.
   static func shortened(_ text: String) -> String {
     let line = text.split(whereSeparator: \.isNewline).prefix(3).joined(separator: " ").trimmed
-    return line.count > 500 ? line.prefix(500) + "…" : line.isEmpty ? "(an empty body)" : line
+    return line.count > 500 ? line.prefix(300) + " … " + line.suffix(200) : line.isEmpty ? "(an empty body)" : line
   }
 }
 

@@ -12,10 +12,10 @@ struct DeadLetter: Sendable {
   let table: String
   let rejection: Rejection
 
-  /// What the budget counts for it.
+  /// What the budget counts for it: the record here and its copy in the producer, with headers and what each costs.
   var bytes: Int {
-    512 + (record.key?.count ?? 0) + (record.value?.count ?? 0)
-      + record.headers.reduce(0) { $0 + $1.name.utf8.count + ($1.value?.count ?? 0) }
+    2048 + 2 * ((record.key?.count ?? 0) + (record.value?.count ?? 0))
+      + record.headers.reduce(0) { $0 + 128 + 2 * ($1.name.utf8.count + ($1.value?.count ?? 0)) }
   }
 
   /// The reason as Kafka headers, after the record's own.

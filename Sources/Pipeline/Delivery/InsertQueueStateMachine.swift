@@ -22,7 +22,7 @@ struct InsertQueueStateMachine: Sendable {
     /// The block has left the queue; its memory can go.
     case release
     case retryAt(MonotonicInstant, attempt: Int)
-    /// The block has left the queue; its halves are to be added in its place.
+    /// The block has left the queue; its halves are to be added in its place, with `addFirst`.
     case split
   }
 
@@ -57,6 +57,12 @@ struct InsertQueueStateMachine: Sendable {
   mutating func add(_ id: BlockID, table: String) {
     precondition(!entries.contains { $0.id == id }, "block \(id) is queued already")
     entries.append(Entry(id: id, table: table))
+  }
+
+  /// The parts of a split block, before everything else: however many rows are bad, only a few parts exist at a time.
+  mutating func addFirst(_ ids: [BlockID], table: String) {
+    precondition(!entries.contains { ids.contains($0.id) }, "a block of \(ids) is queued already")
+    entries.insert(contentsOf: ids.map { Entry(id: $0, table: table) }, at: 0)
   }
 
   /// The blocks to send now, in order. They count as in flight from here on.
@@ -100,22 +106,15 @@ struct InsertQueueStateMachine: Sendable {
     }
   }
 
-  /// When `takeReady` will next have something that only time holds back.
+  /// When `takeReady` will next have something that only time holds back; nil where an answer must come first.
   var nextDeadline: MonotonicInstant? {
-    entries.compactMap { entry in
+    guard inFlight < limitInFlight else { return nil }
+    return entries.compactMap { entry in
       if case .delayed(let until) = entry.state, gates[entry.table].map({ $0.prober == entry.id }) ?? true {
         until
       } else {
         nil
       }
     }.min()
-  }
-
-  /// Takes every block out that is not in flight: at a shutdown whose deadline has come.
-  mutating func abandonWaiting() -> [BlockID] {
-    let abandoned = entries.filter { $0.state != .inFlight }.map(\.id)
-    entries.removeAll { $0.state != .inFlight }
-    gates = [:]
-    return abandoned
   }
 }

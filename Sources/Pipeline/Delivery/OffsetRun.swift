@@ -19,4 +19,7 @@ struct OffsetRun: Sendable, Equatable {
     guard low < runs.count, runs[low].firstRow <= row else { return nil }
     return (runs[low].partition, runs[low].firstOffset + Int64(row - runs[low].firstRow))
   }
+
+  /// What runs take in memory.
+  static func bytes(of runs: [OffsetRun]) -> Int { runs.capacity * MemoryLayout<OffsetRun>.stride }
 }

@@ -8,7 +8,7 @@ final class SealedBlock: Sendable {
   let id: ID
   let target: InsertTarget
   let rows: Int
-  /// What the columns have allocated.
+  /// What the columns and the runs have allocated.
   let bytes: Int
   let runs: [OffsetRun]
   private let columns: Mutex<Block?>
@@ -18,7 +18,7 @@ final class SealedBlock: Sendable {
     self.target = target
     self.runs = runs
     rows = block.rows
-    bytes = block.capacityBytes
+    bytes = block.capacityBytes + OffsetRun.bytes(of: runs)
     columns = Mutex(block)
   }
 

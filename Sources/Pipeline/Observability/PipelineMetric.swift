@@ -63,12 +63,15 @@ public enum PipelineMetric {
   public static let offsetsOutOfRange = MetricDescription(
     "sinkctl_offsets_out_of_range_total", .counter, "Times that the log no longer held the offset to read next.",
     labels: ["topic"])
+  public static let offsetsSkipped = MetricDescription(
+    "sinkctl_offsets_skipped_total", .counter, "Offsets that retention had deleted before they were read.",
+    labels: ["topic"])
 
   public static let all: [MetricDescription] = [
     recordsReceived, bytesReceived, tombstones, recordsFiltered, recordsStale, unknownFields, deadLetters,
     deadLettersPending, rowsInserted, bytesInserted, blocksSealed, insertResults, insertSeconds, insertRows,
     insertsInFlight, blocksWaiting, tableAlarm, lag, frontier, committed, commits, rebalances, assignedPartitions,
-    pausedPartitions, memoryUsed, memoryLimit, offsetsOutOfRange,
+    pausedPartitions, memoryUsed, memoryLimit, offsetsOutOfRange, offsetsSkipped,
   ]
 
   static let secondsBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]

@@ -6,6 +6,8 @@ struct CommitState {
   /// What was sent, by the id of the partition.
   var outstanding: (id: CommitID, offsets: [Int: Int64], sentAt: MonotonicInstant)?
   var nextDue = MonotonicInstant(nanoseconds: .min)
+  /// Commits in a row that are not known.
+  var failures = 0
 }
 
 /// Partitions that the group has asked back.

@@ -12,6 +12,8 @@ struct InserterLoop: ~Copyable {
     /// The sealed block that it is, or is a part of.
     let root: SealedBlock.ID
     let token: String
+
+    var heldBytes: Int { block.byteCount + OffsetRun.bytes(of: runs) }
   }
 
   private let context: InserterContext
@@ -56,14 +58,16 @@ struct InserterLoop: ~Copyable {
   private mutating func accept(_ sealed: SealedBlock) {
     guard var block = sealed.takeBlock() else { preconditionFailure("a block comes to the inserter once") }
     families[sealed.id] = BlockFamily(root: sealed.id, runs: sealed.runs)
-    add(block, id: sealed.id, root: sealed.id, target: sealed.target, runs: sealed.runs)
+    hold(block, id: sealed.id, root: sealed.id, target: sealed.target, runs: sealed.runs)
+    queue.add(sealed.id, table: sealed.target.table.description)
     block.removeAll()
     context.meter.giveBack(sealed.bytes)
     context.events.post(.spare(SpareBlock(target: sealed.target.index, block: block)))
     context.freed.wake()
   }
 
-  private mutating func add(
+  /// Keeps a block as the bytes that every attempt sends.
+  private mutating func hold(
     _ block: borrowing Block, id: SealedBlock.ID, root: SealedBlock.ID, target: InsertTarget, runs: [OffsetRun]
   ) {
     let encoded: EncodedBlock
@@ -73,9 +77,9 @@ struct InserterLoop: ~Copyable {
       // Only a lack of memory or a broken compressor gets here; the block was made by us, of types that can be written.
       preconditionFailure("a block could not be encoded: \(error)")
     }
-    context.meter.take(encoded.byteCount)
-    sending[id] = Sending(block: encoded, target: target, runs: runs, root: root, token: "\(tokenPrefix)-\(id)")
-    queue.add(id, table: target.table.description)
+    let entry = Sending(block: encoded, target: target, runs: runs, root: root, token: "\(tokenPrefix)-\(id)")
+    context.meter.take(entry.heldBytes)
+    sending[id] = entry
   }
 
   private mutating func dispatch() {
@@ -115,7 +119,8 @@ struct InserterLoop: ~Copyable {
   ) -> (InsertQueueStateMachine.Verdict, label: String, ClickHouseError?) {
     switch outcome {
     case .accepted: return (.accepted, "accepted", nil)
-    case .unknown(let error): return (.retry, "unknown", error)
+    // Nothing is known, and asking again brings the same answer until somebody mends what the server complains about.
+    case .unknown(let error): return (error.reaction == .retry ? .retry : .alarm, "unknown", error)
     case .rejected(let error):
       switch error.reaction {
       case .retry: return (.retry, "retry", error)
@@ -134,7 +139,7 @@ struct InserterLoop: ~Copyable {
 
   private mutating func release(_ id: SealedBlock.ID, _ entry: Sending) {
     sending[id] = nil
-    context.meter.giveBack(entry.block.byteCount)
+    context.meter.giveBack(entry.heldBytes)
     guard var family = families.removeValue(forKey: entry.root) else { preconditionFailure("a part without its block") }
     if family.landPart() {
       context.events.post(.landed(family.root, runs: family.runs))
@@ -155,8 +160,8 @@ struct InserterLoop: ~Copyable {
       }
       return release(id, entry)
     }
-    context.logger.warning(
-      "ClickHouse refuses a block for its data; looking for the rows",
+    context.logger.log(
+      id == entry.root ? .warning : .debug, "ClickHouse refuses a block for its data; looking for the rows",
       ["table": entry.target.table.description, "rows": "\(rows)", "error": error.message])
     let whole: Block
     do {
@@ -165,15 +170,16 @@ struct InserterLoop: ~Copyable {
       preconditionFailure("our own block cannot be read back: \(error)")
     }
     families[entry.root]?.split()
-    for half in [0..<rows / 2, rows / 2..<rows] {
-      let id = nextPartID
-      nextPartID -= 1
-      add(
-        whole.slice(rows: half), id: id, root: entry.root, target: entry.target,
+    let parts = [nextPartID, nextPartID - 1]
+    nextPartID -= 2
+    for (part, half) in zip(parts, [0..<rows / 2, rows / 2..<rows]) {
+      hold(
+        whole.slice(rows: half), id: part, root: entry.root, target: entry.target,
         runs: OffsetRun.slice(entry.runs, rows: half))
     }
+    queue.addFirst(parts, table: entry.target.table.description)
     sending[id] = nil
-    context.meter.giveBack(entry.block.byteCount)
+    context.meter.giveBack(entry.heldBytes)
   }
 
   private func report(
@@ -183,6 +189,7 @@ struct InserterLoop: ~Copyable {
     let table = entry.target.table.description
     let words = error?.message ?? "no reason given"
     let isNews = verdict == .alarm && context.alarms.raise(table, words)
+    context.alarms.note(table, words)
     if verdict == .alarm { context.metrics.gauge(PipelineMetric.tableAlarm, [table]).set(1) }
     let level: LogLevel = isNews ? .error : attempt == 1 || attempt % 10 == 0 ? .warning : .debug
     context.logger.log(

@@ -9,7 +9,8 @@ internal import Synchronization
 final class OpenBlock {
   let id: SealedBlock.ID
   let target: InsertTarget
-  let openedAt: MonotonicInstant
+  /// When it was last without a row: its age counts from there.
+  var openedAt: MonotonicInstant
   var block: Block?
   var runs: [OffsetRun] = []
 
@@ -22,7 +23,8 @@ final class OpenBlock {
 
   var rows: Int { block?.rows ?? 0 }
   var bytes: Int { block?.byteCount ?? 0 }
-  var capacityBytes: Int { block?.capacityBytes ?? 0 }
+  /// What the budget counts for it: all that is allocated.
+  var heldBytes: Int { (block?.capacityBytes ?? 0) + OffsetRun.bytes(of: runs) }
 
   func seal() -> SealedBlock {
     guard let block = block.take() else { preconditionFailure("a block is sealed once") }

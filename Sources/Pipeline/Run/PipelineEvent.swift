@@ -7,8 +7,8 @@ enum PipelineEvent: Sendable {
   case landed(SealedBlock.ID, runs: [OffsetRun])
   /// The server refuses this one row; its block lands without it.
   case rowRejected(partition: Int, offset: Int64, ClickHouseError)
-  /// The original of a row that the server refused; nil where the log no longer holds it.
-  case recordRead(RefusedRow, Record?)
+  /// The original of a row that the server refused.
+  case recordRead(RefusedRow, RecordReader.Answer)
   case spare(SpareBlock)
   case deadLetterAnswered(DeadLetter.ID, KafkaError?)
 }

@@ -6,7 +6,10 @@ internal import SinkThreads
 /// Blocks: opened, sealed, and kept within the budget.
 extension PipelineHandler {
   mutating func openBlock(of table: TableState, _ now: MonotonicInstant) {
-    guard table.open == nil else { return }
+    if let open = table.open {
+      if open.rows == 0 { open.openedAt = now }
+      return
+    }
     table.open = OpenBlock(id: makeHolderID(), target: table.target, openedAt: now, block: table.makeBlock())
   }
 
@@ -37,16 +40,14 @@ extension PipelineHandler {
     context.meter.bytes + router.tables.reduce(0) { $0 + $1.heldBytes }
   }
 
-  /// Over the budget, the largest block goes; if that does not help soon, partitions pause.
+  /// Over the budget, memory that holds no row goes, then the largest blocks; if that does not help soon, partitions
+  /// pause.
   ///
   /// Pausing makes librdkafka throw away what it has fetched and costs about a second of reading, so for half a second
   /// this thread rather waits for an insert to land. Nothing else suffers from that: heartbeats have their own thread.
   mutating func balanceMemory(_ control: borrowing ConsumerControl) {
+    if budget.isPaused || usedBytes >= budget.limitBytes { relieve() }
     if usedBytes >= budget.limitBytes, !budget.isPaused, phase == .running, revocation == nil {
-      if let largest = router.tables.max(by: { $0.openBytes < $1.openBytes }), largest.openBytes > budget.limitBytes / 8
-      {
-        seal(largest, .memory)
-      }
       let end = control.now + .milliseconds(500)
       while usedBytes >= budget.limitBytes, control.now < end { context.freed.wait(atMost: end - control.now) }
     }
@@ -61,6 +62,20 @@ extension PipelineHandler {
       attempt("resume") { () throws(KafkaError) in try control.resume(reading) }
     }
     context.metrics.gauge(PipelineMetric.pausedPartitions).set(budget.isPaused ? reading.count : 0)
+  }
+
+  /// While paused nothing grows any more, so everything goes: what is left in use is then on its way to a server, and
+  /// comes down when that answers. A spare or a small block that stayed could hold the pause for ever.
+  private mutating func relieve() {
+    for table in router.tables { table.dropSpares() }
+    guard budget.isPaused || usedBytes >= budget.limitBytes else { return }
+    let enough = budget.isPaused ? 0 : budget.limitBytes / 4
+    var open = router.tables.reduce(0) { $0 + $1.openBytes }
+    for table in router.tables.sorted(by: { $0.openBytes > $1.openBytes }) {
+      guard open > enough else { return }
+      open -= table.openBytes
+      seal(table, .memory)
+    }
   }
 
   /// A refusal here means that the partition has gone meanwhile: the rebalance that says so is on its way.

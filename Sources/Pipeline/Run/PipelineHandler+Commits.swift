@@ -22,19 +22,24 @@ extension PipelineHandler {
   mutating func committed(_ id: CommitID, _ result: CommitResult, _ control: borrowing ConsumerControl) {
     guard let sent = commit.outstanding, sent.id == id else { return }
     commit.outstanding = nil
-    let label: String
     switch result {
     case .known:
-      label = "known"
+      context.metrics.counter(PipelineMetric.commits, ["known"]).add()
+      commit.failures = 0
       for (partition, offset) in sent.offsets { partitions[partition]?.committed = offset }
-    case .refused(let error, _):
-      label = "refused"
-      context.logger.warning("a commit was refused", ["error": error.message])
-    case .unknown(let error):
-      label = "unknown"
-      context.logger.warning("nobody knows whether a commit landed", ["error": error.message])
+    case .refused(let error, _): failed("refused", "a commit was refused; trying again", error, control)
+    case .unknown(let error): failed("unknown", "nobody knows whether a commit landed; trying again", error, control)
     }
+  }
+
+  private mutating func failed(
+    _ label: String, _ words: String, _ error: KafkaError, _ control: borrowing ConsumerControl
+  ) {
     context.metrics.counter(PipelineMetric.commits, [label]).add()
-    if label != "known" { commit.nextDue = control.now + .milliseconds(200) }
+    commit.failures += 1
+    // A rebalance refuses some: that is no news. One that does not pass is said now and then.
+    let level: LogLevel = commit.failures % 10 == 3 ? .warning : .debug
+    context.logger.log(level, words, ["error": error.message, "in_a_row": "\(commit.failures)"])
+    commit.nextDue = control.now + (isDraining ? .milliseconds(200) : .seconds(1))
   }
 }

@@ -14,9 +14,7 @@ extension PipelineHandler {
     switch partition.route.configuration.deadLetters {
     case .skip:
       context.logger.debug("a record was skipped", describe(record, rejection))
-    case .stop:
-      partition.ledger.claim(record.offset, through: record.offset, for: PartitionLedger.stuck)
-      stop(at: record, rejection, control)
+    case .stop: stop(at: record, rejection, partition, control)
     case .topic(let topic):
       let id = makeHolderID()
       partition.ledger.claim(record.offset, through: record.offset, for: id)
@@ -37,33 +35,43 @@ extension PipelineHandler {
     context.reader.read(partition.topicPartition, row)
   }
 
-  mutating func rejectAgain(_ row: RefusedRow, _ found: Record?, _ control: borrowing ConsumerControl) {
+  mutating func rejectAgain(
+    _ row: RefusedRow, _ answer: RecordReader.Answer, _ control: borrowing ConsumerControl
+  ) {
     guard let partition = partitions[row.partition] else { return }
-    let record =
-      found
-      ?? Record(
+    let record: Record
+    var words = ""
+    switch answer {
+    case .found(let found): record = found
+    case .failed: return context.reader.read(partition.topicPartition, row)
+    case .gone:
+      words = " (the log no longer holds the record itself)"
+      record = Record(
         topic: partition.topicPartition.topic, partition: partition.topicPartition.partition, offset: row.offset,
         timestampMilliseconds: -1, timestampType: .none, key: nil, value: nil, headers: [])
-    let words = found == nil ? " (the log no longer holds the record itself)" : ""
+    }
     let rejection = Rejection(reason: .server, message: "ClickHouse refused the row: \(row.error.message)\(words)")
     count(rejection, partition)
     switch partition.route.configuration.deadLetters {
     case .skip: partition.ledger.settle(row.holder)
-    case .stop: stop(at: record, rejection, control)
+    case .stop:
+      stop(at: record, rejection, partition, control)
+      partition.ledger.settle(row.holder)
     case .topic(let topic):
       let letter = DeadLetter(
         id: row.holder, partition: row.partition, record: record, table: partition.route.table.name,
         rejection: rejection)
       deadLetters.send(letter, to: topic)
     case .table:
-      guard let holder = write(record, rejection, partition, control) else { return }
-      partition.ledger.claim(row.offset, through: row.offset, for: holder)
+      if let holder = write(record, rejection, partition, control) {
+        partition.ledger.claim(row.offset, through: row.offset, for: holder)
+      }
       partition.ledger.settle(row.holder)
     }
   }
 
   /// Appends a dead letter to its table's block.
-  /// - Returns: the block that holds it now; nil after a failure that ends the run.
+  /// - Returns: the block that holds it now; nil after a failure that ends the run, with the record as what stops it.
   private mutating func write(
     _ record: Record, _ rejection: Rejection, _ partition: AssignedPartition, _ control: borrowing ConsumerControl
   ) -> SealedBlock.ID? {
@@ -73,8 +81,12 @@ extension PipelineHandler {
     do throws(ClickHouseError) {
       try DeadLetterTable.append(record, rejection, table: partition.route.table.name, to: open)
     } catch {
-      partition.ledger.claim(record.offset, through: record.offset, for: PartitionLedger.stuck)
-      fail(PipelineError(.deadLetter, "a dead letter does not fit table \(table.name): \(error.message)"), control)
+      stick(to: record, partition, control)
+      fail(
+        PipelineError(
+          .deadLetter,
+          "the dead letter of record \(record.topic)[\(record.partition)]@\(record.offset) does not fit table "
+            + "\(table.name): \(error.message)"), control)
       return nil
     }
     open.runs.append(
@@ -83,13 +95,23 @@ extension PipelineHandler {
     return open.id
   }
 
-  private mutating func stop(at record: Record, _ rejection: Rejection, _ control: borrowing ConsumerControl) {
+  private mutating func stop(
+    at record: Record, _ rejection: Rejection, _ partition: AssignedPartition, _ control: borrowing ConsumerControl
+  ) {
+    stick(to: record, partition, control)
     fail(
       PipelineError(
         .deadLetter,
         "record \(record.topic)[\(record.partition)]@\(record.offset) cannot become a row: \(rejection.message). "
           + "Mend the record's source or the table, or give the route dead_letters: {topic: …}, {table: …} or skip"),
       control)
+  }
+
+  /// Nothing behind this record is read or committed; what lies before it lands.
+  private func stick(to record: Record, _ partition: AssignedPartition, _ control: borrowing ConsumerControl) {
+    partition.ledger.claim(record.offset, through: record.offset, for: PartitionLedger.stuck)
+    partition.isDraining = true
+    attempt("pause") { () throws(KafkaError) in try control.pause([partition.topicPartition]) }
   }
 
   private func count(_ rejection: Rejection, _ partition: AssignedPartition) {

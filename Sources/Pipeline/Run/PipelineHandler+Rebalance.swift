@@ -6,51 +6,82 @@ internal import SinkThreads
 extension PipelineHandler {
   mutating func assigned(_ new: [TopicPartition], _ control: borrowing ConsumerControl) {
     count("assigned")
-    guard !new.isEmpty else { return }
+    // On the way out nothing new is begun.
+    guard !new.isEmpty, phase == .running else { return }
     unassigned.partitions += new
     unassigned.nextTry = control.now
     assignPending(control.now, control)
   }
 
-  /// Reads where the group stands and starts there. Until that is known nothing is read; a broker that does not answer
-  /// is asked again a second later.
+  /// Reads where the group stands and starts there. Until that is known of a partition it is not read; a broker that does
+  /// not answer is asked again a second later.
   mutating func assignPending(_ now: MonotonicInstant, _ control: borrowing ConsumerControl) {
     guard let due = unassigned.nextTry, now >= due else { return }
     do throws(KafkaError) {
-      let committed = try control.committedOffsets(unassigned.partitions, timeout: .seconds(5))
-      var starts: [(partition: TopicPartition, offset: Int64, committed: Int64?)] = []
-      for entry in committed {
-        let offset: Int64
-        if let known = entry.offset {
-          offset = known
-        } else {
-          offset = try control.offsetForStart(entry.partition, timeout: .seconds(5))
+      var starts: [Start] = []
+      var left: [TopicPartition] = []
+      do throws(KafkaError) {
+        let end = now + Self.startPatience
+        for known in try control.committedOffsets(unassigned.partitions, timeout: Self.startPatience) {
+          do throws(KafkaError) {
+            starts.append(try start(known, before: end, control))
+          } catch  where Self.mayPass(error) {
+            reportNoStart(known.partition, error)
+            left.append(known.partition)
+          }
         }
-        starts.append((entry.partition, offset, entry.offset))
+      } catch  where Self.mayPass(error) {
+        unassigned.partitions.first.map { reportNoStart($0, error) }
+        left = unassigned.partitions
       }
       try begin(starts, control)
-      unassigned = PendingAssignment()
-    } catch  where error.isRetriable {
-      context.logger.warning(
-        "where to start could not be read; trying again",
-        ["partitions": "\(unassigned.partitions.count)", "error": error.message])
-      unassigned.nextTry = now + .seconds(1)
+      unassigned = PendingAssignment(partitions: left, nextTry: left.isEmpty ? nil : control.now + .seconds(1))
     } catch {
       unassigned.nextTry = nil
       fail(PipelineError(.refused, error.message, cause: error), control)
     }
   }
 
-  private mutating func begin(
-    _ starts: [(partition: TopicPartition, offset: Int64, committed: Int64?)], _ control: borrowing ConsumerControl
-  ) throws(KafkaError) {
-    try control.assign(starts.map { ($0.partition, offset: $0.offset) })
-    for start in starts {
-      guard let route = router.route(forTopic: start.partition.topic) else {
-        // The subscription is made from the routes, so another topic here is a regular expression read in two ways.
-        context.logger.error("no route takes a topic of the subscription", ["topic": start.partition.topic])
-        continue
-      }
+  private typealias Start = (partition: TopicPartition, offset: Int64, committed: Int64?)
+
+  /// How long the thread waits for brokers at a time; polling goes on between.
+  private static var startPatience: Duration { .seconds(5) }
+
+  /// A topic that is gone may be made again; its partitions are asked back soon if not.
+  private static func mayPass(_ error: KafkaError) -> Bool {
+    error.isRetriable || error.code == .unknownTopicOrPartition
+  }
+
+  private func start(
+    _ known: CommittedOffset, before end: MonotonicInstant, _ control: borrowing ConsumerControl
+  ) throws(KafkaError) -> Start {
+    if let error = known.error { throw error }
+    if let offset = known.offset { return (known.partition, offset, offset) }
+    let left = end - control.now
+    guard left > .zero else {
+      throw KafkaError(code: .timedOut, message: "its turn did not come in time", isRetriable: true)
+    }
+    return (known.partition, try control.offsetForStart(known.partition, timeout: left), nil)
+  }
+
+  private func reportNoStart(_ partition: TopicPartition, _ error: KafkaError) {
+    context.logger.warning(
+      "where to start could not be read; trying again",
+      ["partition": partition.description, "error": error.message])
+  }
+
+  private mutating func begin(_ starts: [Start], _ control: borrowing ConsumerControl) throws(KafkaError) {
+    let routed = starts.compactMap { start in
+      router.route(forTopic: start.partition.topic).map { (start, $0) }
+    }
+    if routed.count < starts.count {
+      // The subscription is made from the routes, so another topic here is a regular expression read in two ways.
+      context.logger.error(
+        "no route takes some partitions of the subscription; they are not read",
+        ["partitions": "\(starts.map(\.partition).filter { router.route(forTopic: $0.topic) == nil })"])
+    }
+    try control.assign(routed.map { ($0.0.partition, offset: $0.0.offset) })
+    for (start, route) in routed {
       let partition = AssignedPartition(
         id: makePartitionID(), topicPartition: start.partition, route: route, position: start.offset,
         committed: start.committed,
@@ -60,7 +91,7 @@ extension PipelineHandler {
         "reading a partition", ["partition": start.partition.description, "offset": "\(start.offset)"])
     }
     if budget.isPaused {
-      try control.pause(starts.map(\.partition))
+      attempt("pause") { () throws(KafkaError) in try control.pause(routed.map(\.0.partition)) }
     }
     partitionsByKey = [:]
     context.metrics.gauge(PipelineMetric.assignedPartitions).set(partitions.count)
@@ -72,8 +103,10 @@ extension PipelineHandler {
     count("revoked")
     unassigned.partitions.removeAll { gone.contains($0) }
     if unassigned.partitions.isEmpty { unassigned.nextTry = nil }
-    revocation = Revocation(partitions: gone, deadline: deadline)
-    drain(partitions.values.filter { gone.contains($0.topicPartition) }, control)
+    // One that is still under way goes back together with this one.
+    let all = (revocation?.partitions ?? []) + gone
+    revocation = Revocation(partitions: all, deadline: deadline)
+    drain(partitions.values.filter { all.contains($0.topicPartition) }, control)
   }
 
   mutating func lost(_ gone: [TopicPartition], _ control: borrowing ConsumerControl) {
@@ -108,6 +141,7 @@ extension PipelineHandler {
       // A dead letter table may have got its last rows from blocks that the server refused during the drain.
       sealHolding(Set(partitions.keys))
       guard commit.outstanding == nil, partitions.values.allSatisfy(\.isDrained) else { return }
+      context.shared.noteDrained()
       control.finish()
     } else if let revocation {
       let leaving = partitions.values.filter { revocation.partitions.contains($0.topicPartition) }
@@ -122,6 +156,7 @@ extension PipelineHandler {
   private mutating func forget(_ gone: [TopicPartition]) {
     for partition in partitions.values where gone.contains(partition.topicPartition) {
       partitions[partition.id] = nil
+      stranded[partition.topicPartition] = nil
       let labels = [partition.topicPartition.topic, String(partition.topicPartition.partition)]
       for gauge in [PipelineMetric.lag, PipelineMetric.frontier, PipelineMetric.committed] {
         context.metrics.remove(gauge, labels)
@@ -129,39 +164,6 @@ extension PipelineHandler {
     }
     partitionsByKey = [:]
     context.metrics.gauge(PipelineMetric.assignedPartitions).set(partitions.count)
-  }
-
-  /// The log no longer holds the offset that was to be read next: retention was faster, or the topic was made again.
-  mutating func resumeInRange(_ lost: TopicPartition, _ error: KafkaError, _ control: borrowing ConsumerControl) {
-    guard let partition = partitions.values.first(where: { $0.topicPartition == lost }) else { return }
-    context.metrics.counter(PipelineMetric.offsetsOutOfRange, [lost.topic]).add()
-    do throws(KafkaError) {
-      let start = try control.offsetForStart(lost, timeout: .seconds(5))
-      let position = partition.ledger.position
-      context.logger.error(
-        "the log does not hold the next offset; reading goes on elsewhere",
-        ["partition": lost.description, "offset": "\(position)", "continues_at": "\(start)"])
-      try control.unassign([lost])
-      try control.assign([(lost, offset: start)])
-      if start >= position {
-        partition.ledger.read(upTo: start)
-      } else {
-        // A shorter log is another log: what was held of the old one settles nothing in the new.
-        partitions[partition.id] = nil
-        let again = AssignedPartition(
-          id: makePartitionID(), topicPartition: lost, route: partition.route, position: start, committed: nil,
-          counters: partition.counters)
-        partitions[again.id] = again
-        partitionsByKey = [:]
-      }
-    } catch {
-      fail(
-        PipelineError(
-          .refused,
-          "partition \(lost) no longer holds offset \(partition.ledger.position), and no other start is known: "
-            + "\(error.message). Set kafka.start to earliest or latest, or set the group's offset", cause: error),
-        control)
-    }
   }
 
   private func count(_ kind: String) { context.metrics.counter(PipelineMetric.rebalances, [kind]).add() }

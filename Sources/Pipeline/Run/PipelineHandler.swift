@@ -21,6 +21,7 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
   var commit = CommitState()
   var revocation: Revocation?
   var unassigned = PendingAssignment()
+  var stranded: [TopicPartition: StrandedPartition] = [:]
   var deadLetters: DeadLetterDesk
   var phase = PipelineStatus.Phase.running
   var nextStatus = MonotonicInstant(nanoseconds: .min)
@@ -77,7 +78,7 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
     let key = PartitionKey(topicHandle: record.topicHandle, number: record.partition)
     if let known = partitionsByKey[key] { return known }
     let wanted = record.topicPartition
-    let found = partitions.values.first { $0.topicPartition == wanted }
+    let found = self.partition(wanted)
     partitionsByKey[key] = found
     return found
   }
@@ -85,6 +86,7 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
   mutating func tick(_ now: MonotonicInstant, _ control: borrowing ConsumerControl) -> MonotonicInstant? {
     serveEvents(control)
     assignPending(now, control)
+    rescue(now, control)
     sealByAge(now)
     balanceMemory(control)
     deadLetters.resend(now)
@@ -99,7 +101,7 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
       switch event {
       case .landed(let block, let runs): settle(block, Set(runs.map(\.partition)))
       case .rowRejected(let partition, let offset, let error): readAgain(partition, offset, error)
-      case .recordRead(let again, let record): rejectAgain(again, record, control)
+      case .recordRead(let row, let answer): rejectAgain(row, answer, control)
       case .spare(let spare): router.tables[spare.target].keep(spare)
       case .deadLetterAnswered(let id, let error):
         if let letter = deadLetters.answered(id, error, control.now) { settle(id, [letter.partition]) }
@@ -114,13 +116,14 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
 
   mutating func event(_ event: ConsumerEvent, _ control: borrowing ConsumerControl) {
     switch event {
-    case .offsetOutOfRange(let partition, let error): resumeInRange(partition, error, control)
+    case .offsetOutOfRange(let partition, _): strand(partition, control.now)
+    case .partitionEnd(let partition, let offset): reachedEnd(partition, offset)
     case .fenced(let error): fail(PipelineError(.fenced, error.message, cause: error), control)
     case .fatal(let error): fail(PipelineError(.kafka, error.message, cause: error), control)
     case .error(let error, let partition):
       context.logger.warning(
         "Kafka reports an error", ["error": error.message, "partition": partition.map { $0.description } ?? "-"])
-    case .partitionEnd, .statistics: break
+    case .statistics: break
     }
   }
 
@@ -138,6 +141,7 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
     }
     if commit.outstanding == nil, partitions.values.contains(where: \.isDirty) { wakes.append(commit.nextDue) }
     if let due = unassigned.nextTry { wakes.append(due) }
+    wakes += stranded.values.map(\.nextLook)
     if let due = deadLetters.nextResend { wakes.append(due) }
     return wakes.min()
   }

@@ -34,7 +34,8 @@ struct PipelineParts {
         metrics: metrics, alarms: alarms, logger: configuration.logger, time: time,
         compression: configuration.clickhouse.compression, events: events, freed: freed))
     reader = RecordReader(
-      configuration: configuration.kafka, events: events, retry: configuration.retry, logger: configuration.logger)
+      configuration: configuration.kafka, events: events, retry: configuration.retry, meter: meter,
+      limitBytes: configuration.blockBudgetBytes, logger: configuration.logger)
   }
 
   func makeHandler(_ resolved: [ResolvedRoute]) throws(PipelineError) -> PipelineHandler {
@@ -68,8 +69,8 @@ struct PipelineParts {
       configuration: configuration, inserter: inserter, events: events, freed: freed, meter: meter, metrics: metrics,
       alarms: alarms, reader: reader, shared: shared, logger: configuration.logger)
     let desk = DeadLetterDesk(
-      producer: producer, events: events, meter: meter, retry: configuration.retry, logger: configuration.logger,
-      pending: metrics.gauge(PipelineMetric.deadLettersPending))
+      producer: producer, events: events, meter: meter, retry: configuration.retry, alarms: alarms,
+      logger: configuration.logger, pending: metrics.gauge(PipelineMetric.deadLettersPending))
     return PipelineHandler(
       context: context, router: try Router(routes: routes, tables: tables),
       budget: MemoryBudget(limitBytes: budgetBytes, resumeBytes: budgetBytes * 6 / 10), deadLetters: desk)

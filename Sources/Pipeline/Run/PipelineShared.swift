@@ -5,6 +5,7 @@ final class PipelineShared: Sendable {
   private struct State {
     var status = PipelineStatus()
     var error: PipelineError?
+    var isDrained = false
   }
 
   private let state = Mutex(State())
@@ -23,4 +24,9 @@ final class PipelineShared: Sendable {
   }
 
   var error: PipelineError? { state.withLock { $0.error } }
+
+  /// Everything that was read is accounted for, and the group knows it.
+  func noteDrained() { state.withLock { $0.isDrained = true } }
+
+  var isDrained: Bool { state.withLock { $0.isDrained } }
 }

@@ -27,6 +27,8 @@ final class RouteState {
     case rejected(Rejection)
   }
 
+  private static let weighingBytes = 16 << 10
+
   /// What one call of `absorb` has done.
   struct Absorbed {
     /// Index of the first record that was not looked at; a rejected one lies right before it.
@@ -56,6 +58,7 @@ final class RouteState {
     let number = batch[start].partition
     let maxRows = table.policy.maxRows
     let maxBytes = table.policy.maxBytes
+    var unweighed = 0
 
     scan: while done.next < batch.count {
       let record = batch[done.next]
@@ -82,10 +85,14 @@ final class RouteState {
           done.stop = .full(.rows)
           break scan
         }
-        // Adding up the columns costs as much as a row: look now and then.
-        if block.rows & 63 == 0, block.byteCount >= maxBytes {
-          done.stop = .full(.bytes)
-          break scan
+        // Adding up the columns costs as much as a row: look now and then, at once after a large record.
+        unweighed &+= value.count
+        if unweighed >= Self.weighingBytes {
+          unweighed = 0
+          if block.byteCount >= maxBytes {
+            done.stop = .full(.bytes)
+            break scan
+          }
         }
       case .dropped: done.filtered += 1
       case .rejected(let rejection):

@@ -33,7 +33,14 @@ final class TableState {
     if spares.count < Self.sparesLimit { spares.append(spare) }
   }
 
-  var openBytes: Int { open?.capacityBytes ?? 0 }
+  /// Lets go of memory that holds no row: spares, and an open block that is empty.
+  func dropSpares() {
+    spares = []
+    if let open, open.rows == 0 { self.open = nil }
+  }
+
+  var openRows: Int { open?.rows ?? 0 }
+  var openBytes: Int { open?.heldBytes ?? 0 }
 
   /// What the budget counts for it on this thread.
   var heldBytes: Int { openBytes + spares.reduce(0) { $0 + $1.bytes } }

@@ -143,6 +143,7 @@ struct SchemaReader {
   private static func problem(_ error: ClickHouseError, _ setting: String, _ what: String) -> RouteProblem {
     switch error.code {
     case .transport, .proxy, .cancelled: .server(startError(error))
+    case .server where error.reaction == .retry: .server(startError(error))
     case .server: .findings([PipelineFinding(.refused, setting, "\(what): \(error.message)")])
     default: .findings([PipelineFinding(.configuration, setting, "\(what): \(error.message)")])
     }
@@ -153,6 +154,8 @@ struct SchemaReader {
     case .transport, .proxy, .cancelled:
       PipelineError(.unreachable, "ClickHouse cannot be reached: \(error.message)", cause: error)
     case .configuration: PipelineError(.configuration, error.message, cause: error)
+    // The server answers and says that it cannot now: starting, overloaded, out of memory.
+    case .server where error.reaction == .retry: PipelineError(.unreachable, error.message, cause: error)
     default: PipelineError(.refused, error.message, cause: error)
     }
   }

@@ -138,7 +138,7 @@ extension ExitCode {
   init(_ error: PipelineError) {
     switch error.code {
     case .configuration: self = .configuration
-    case .unreachable: self = .unreachable
+    case .unreachable, .notDrained: self = .unreachable
     case .refused: self = .refused
     case .deadLetter: self = .findings
     case .fenced, .alreadyRunning, .kafka: self = .software
