@@ -93,3 +93,11 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// Benchmarks/decode sets it: nobody else builds what drives the library's inside.
+if Context.environment["SINKCTL_BENCHMARKS"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "decode-benchmark", dependencies: ["Pipeline", "ClickHouseClient"], path: "Benchmarks/decode-benchmark",
+      swiftSettings: settings))
+}

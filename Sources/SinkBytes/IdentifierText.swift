@@ -2,18 +2,36 @@
 public enum IdentifierText {
   /// `8-4-4-4-12` hexadecimal digits, or 32 without hyphens; the halves as they are written.
   public static func uuid(_ bytes: UnsafeRawBufferPointer) -> (high: UInt64, low: UInt64)? {
-    let isPlain = bytes.count == 32
-    guard isPlain || bytes.count == 36 else { return nil }
-    var value: UInt128 = 0
-    for index in 0..<bytes.count {
-      if !isPlain, index == 8 || index == 13 || index == 18 || index == 23 {
-        guard unsafe bytes[index] == 0x2D else { return nil }
-        continue
-      }
-      guard let digit = unsafe Hex.value(bytes[index]) else { return nil }
-      value = value << 4 | UInt128(digit)
-    }
-    return (UInt64(truncatingIfNeeded: value >> 64), UInt64(truncatingIfNeeded: value))
+    guard let base = bytes.baseAddress else { return nil }
+    if bytes.count == 36 { return unsafe hyphenedUUID(base) }
+    guard bytes.count == 32 else { return nil }
+    return unsafe joined(word(base, 0), word(base, 8), word(base, 16), word(base, 24))
+  }
+
+  /// From 36 readable bytes.
+  @inlinable @inline(__always) static func hyphenedUUID(_ base: UnsafeRawPointer) -> (high: UInt64, low: UInt64)? {
+    let hyphens = unsafe (
+      base.load(fromByteOffset: 8, as: UInt8.self), base.load(fromByteOffset: 13, as: UInt8.self),
+      base.load(fromByteOffset: 18, as: UInt8.self), base.load(fromByteOffset: 23, as: UInt8.self)
+    )
+    guard hyphens == (0x2D, 0x2D, 0x2D, 0x2D) else { return nil }
+    return unsafe joined(word(base, 0), pair(base, 9, 14), pair(base, 19, 24), word(base, 28))
+  }
+
+  @inlinable @inline(__always) static func word(_ base: UnsafeRawPointer, _ offset: Int) -> UInt64 {
+    unsafe base.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+  }
+
+  @inlinable @inline(__always) static func pair(_ base: UnsafeRawPointer, _ first: Int, _ second: Int) -> UInt64 {
+    unsafe UInt64(base.loadUnaligned(fromByteOffset: first, as: UInt32.self))
+      | UInt64(base.loadUnaligned(fromByteOffset: second, as: UInt32.self)) << 32
+  }
+
+  @inlinable @inline(__always) static func joined(
+    _ a: UInt64, _ b: UInt64, _ c: UInt64, _ d: UInt64
+  ) -> (high: UInt64, low: UInt64)? {
+    guard Hex.isEightDigits(a), Hex.isEightDigits(b), Hex.isEightDigits(c), Hex.isEightDigits(d) else { return nil }
+    return (Hex.eightDigits(a) << 32 | Hex.eightDigits(b), Hex.eightDigits(c) << 32 | Hex.eightDigits(d))
   }
 
   /// Four decimal numbers; no leading zeros, which some read as octal.

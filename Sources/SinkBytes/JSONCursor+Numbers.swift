@@ -1,21 +1,18 @@
 /// A JSON number, read once: `mantissa × 10^exponent`, with its sign.
 @frozen public struct JSONNumber: Sendable, Equatable {
   public let isNegative: Bool
-  /// The digits as an integer, point and leading zeros left out; right while `isExact`.
+  /// The digits as an integer, the point left out; right while `isExact`.
   public let mantissa: UInt64
   /// Of ten, for the mantissa; clamped far beyond what any type holds.
   public let exponent: Int32
   /// Whether all digits are in the mantissa: up to 19 always are.
   public let isExact: Bool
-  /// Whether it was written without point and exponent.
-  public let isInteger: Bool
 
-  @inlinable init(isNegative: Bool, mantissa: UInt64, exponent: Int32, isExact: Bool, isInteger: Bool) {
+  @inlinable init(isNegative: Bool, mantissa: UInt64, exponent: Int32, isExact: Bool) {
     self.isNegative = isNegative
     self.mantissa = mantissa
     self.exponent = exponent
     self.isExact = isExact
-    self.isInteger = isInteger
   }
 }
 
@@ -25,68 +22,98 @@ extension JSONCursor {
     var at = unsafe next
     let isNegative = unsafe at < end && at.pointee == 0x2D
     if isNegative { unsafe at += 1 }
-    let firstDigit = unsafe at
+    let first = unsafe at
     var mantissa: UInt64 = 0
-    while unsafe at < end {
-      let digit = unsafe at.pointee &- 0x30
-      guard digit <= 9 else { break }
-      mantissa = mantissa &* 10 &+ UInt64(digit)
+    unsafe passDigits(&at, &mantissa)
+    var digits = unsafe at - first
+    guard digits > 0, unsafe digits == 1 || first.pointee != 0x30 else { throw unsafe badNumber(at) }
+    var exponent: Int32 = 0
+    if unsafe at < end, unsafe at.pointee == 0x2E {
       unsafe at += 1
+      let behindPoint = unsafe at
+      unsafe passDigits(&at, &mantissa)
+      let decimals = unsafe at - behindPoint
+      guard decimals > 0 else { throw unsafe badNumber(at) }
+      digits &+= decimals
+      exponent = Int32(clamping: 0 &- min(decimals, Int(Self.exponentLimit)))
     }
-    let digits = unsafe at - firstDigit
-    guard digits > 0 else { throw unsafe at < end ? .badNumber : .truncated }
-    if digits > 1, unsafe firstDigit.pointee == 0x30 { throw .badNumber }
-    if unsafe at < end, unsafe at.pointee == 0x2E || at.pointee | 0x20 == 0x65 {
-      return try unsafe fraction(at, firstDigit: firstDigit, isNegative: isNegative)
+    if unsafe at < end, unsafe at.pointee | 0x20 == 0x65 {
+      exponent = try unsafe exponent &+ passExponent(&at)
     }
-    // 19 digits always fit; more are read again where they matter.
     unsafe next = at
-    return JSONNumber(isNegative: isNegative, mantissa: mantissa, exponent: 0, isExact: digits <= 19, isInteger: true)
+    return JSONNumber(isNegative: isNegative, mantissa: mantissa, exponent: exponent, isExact: digits <= 19)
   }
 
-  /// Point and exponent. The digits are counted again here: a number with a point is not the common one.
-  @inline(never) @usableFromInline mutating func fraction(
-    _ from: UnsafePointer<UInt8>, firstDigit: UnsafePointer<UInt8>, isNegative: Bool
-  ) throws(JSONError) -> JSONNumber {
-    var at = unsafe from
-    var exponent: Int32 = 0
-    var afterPoint: UnsafePointer<UInt8>? = nil
-    if unsafe at.pointee == 0x2E {
+  /// A whole number of at most 19 digits, as most are, as a `T`; nil, with nothing passed, for every other value, right or
+  /// wrong.
+  @inlinable @inline(__always) public mutating func shortInteger<T: FixedWidthInteger>(_ type: T.Type) -> T? {
+    var at = unsafe next
+    let isNegative = unsafe at < end && at.pointee == 0x2D
+    if isNegative { unsafe at += 1 }
+    let first = unsafe at
+    var magnitude: UInt64 = 0
+    unsafe passDigits(&at, &magnitude)
+    let digits = unsafe at - first
+    guard digits > 0, digits <= 19, unsafe first.pointee != 0x30 || digits == 1 else { return nil }
+    if unsafe at < end, unsafe at.pointee == 0x2E || at.pointee | 0x20 == 0x65 { return nil }
+    if isNegative, magnitude > 1 << 63 { return nil }
+    let value = isNegative ? T(exactly: Int64(truncatingIfNeeded: 0 &- magnitude)) : T(exactly: magnitude)
+    if value != nil { unsafe next = at }
+    return value
+  }
+
+  /// Adds digits to a number, as many as there are: eight at a time, then one by one. Too many wrap around.
+  @inlinable @inline(__always) func passDigits(_ at: inout UnsafePointer<UInt8>, _ value: inout UInt64) {
+    while unsafe end - at >= 8 {
+      let word = unsafe UnsafeRawPointer(at).loadUnaligned(as: UInt64.self)
+      guard Self.isEightDigits(word) else { break }
+      value = value &* 100_000_000 &+ Self.eightDigits(word)
+      unsafe at += 8
+    }
+    while unsafe at < end {
+      let digit = unsafe at.pointee &- 0x30
+      guard digit <= 9 else { return }
+      value = value &* 10 &+ UInt64(digit)
       unsafe at += 1
-      unsafe afterPoint = at
-      while unsafe at < end, unsafe at.pointee &- 0x30 <= 9 { unsafe at += 1 }
-      guard unsafe at > afterPoint! else { throw unsafe at < end ? .badNumber : .truncated }
     }
-    let lastDigit = unsafe at
-    if unsafe at < end, unsafe at.pointee | 0x20 == 0x65 {
+  }
+
+  /// Whether all eight bytes are 0x30 to 0x39: the upper half says 3, also after adding 6.
+  @inlinable static func isEightDigits(_ word: UInt64) -> Bool {
+    let upper: UInt64 = 0xF0F0_F0F0_F0F0_F0F0
+    let threes: UInt64 = 0x3333_3333_3333_3333
+    return word & upper | ((word &+ 0x0606_0606_0606_0606) & upper) >> 4 == threes
+  }
+
+  /// Their value: neighbours are joined to pairs, pairs to fours, fours to eight. The first digit is the lowest byte.
+  @inlinable static func eightDigits(_ word: UInt64) -> UInt64 {
+    let digits = word & 0x0F0F_0F0F_0F0F_0F0F
+    let pairs = (digits &* 10 &+ digits >> 8) & 0x00FF_00FF_00FF_00FF
+    let fours = (pairs &* 100 &+ pairs >> 16) & 0x0000_FFFF_0000_FFFF
+    return (fours &* 10_000 &+ fours >> 32) & 0xFFFF_FFFF
+  }
+
+  /// More than a record has bytes (`message.max.bytes` ends at 1,000,000,000): a larger exponent is as good as this one,
+  /// however many decimals stand against it.
+  @usableFromInline static let exponentLimit: Int32 = 1_000_000_000
+
+  /// The exponent from its `e` on.
+  @inline(never) @usableFromInline func passExponent(_ at: inout UnsafePointer<UInt8>) throws(JSONError) -> Int32 {
+    var exponent = 0
+    unsafe at += 1
+    let isDown = unsafe at < end && at.pointee == 0x2D
+    if unsafe isDown || at < end && at.pointee == 0x2B { unsafe at += 1 }
+    let start = unsafe at
+    while unsafe at < end, unsafe at.pointee &- 0x30 <= 9 {
+      exponent = min(exponent &* 10 &+ Int(unsafe at.pointee &- 0x30), Int(Self.exponentLimit))
       unsafe at += 1
-      var isDown = false
-      if unsafe at < end, unsafe at.pointee == 0x2B || at.pointee == 0x2D {
-        isDown = unsafe at.pointee == 0x2D
-        unsafe at += 1
-      }
-      let start = unsafe at
-      while unsafe at < end, unsafe at.pointee &- 0x30 <= 9 {
-        exponent = min(exponent &* 10 &+ Int32(unsafe at.pointee &- 0x30), 100_000)
-        unsafe at += 1
-      }
-      guard unsafe at > start else { throw unsafe at < end ? .badNumber : .truncated }
-      if isDown { exponent = -exponent }
     }
-    unsafe next = at
-    var mantissa: UInt64 = 0
-    var digits = 0
-    var digit = unsafe firstDigit
-    while unsafe digit < lastDigit {
-      if unsafe digit.pointee != 0x2E {
-        let value = UInt64(unsafe digit.pointee &- 0x30)
-        if digits < 19 { mantissa = mantissa &* 10 &+ value }
-        if digits > 0 || value > 0 { digits += 1 }
-      }
-      unsafe digit += 1
-    }
-    let behind = unsafe afterPoint.map { unsafe Int32(clamping: lastDigit - $0) } ?? 0
-    return JSONNumber(
-      isNegative: isNegative, mantissa: mantissa, exponent: exponent &- behind, isExact: digits <= 19, isInteger: false)
+    guard unsafe at > start else { throw unsafe badNumber(at) }
+    return Int32(truncatingIfNeeded: isDown ? -exponent : exponent)
+  }
+
+  /// A text that ends where a digit must come is cut, not wrong.
+  @usableFromInline func badNumber(_ at: UnsafePointer<UInt8>) -> JSONError {
+    unsafe at == end && (at == next || at[-1] &- 0x30 > 9) ? .truncated : .badNumber
   }
 }

@@ -16,35 +16,51 @@ extension JSONCursor {
   @inlinable public mutating func string() throws(JSONError) -> JSONString {
     try expect(0x22)
     let first = unsafe next
-    var hasEscapes = false
-    while true {
-      while unsafe end - next >= 8 {
-        let word = unsafe UnsafeRawPointer(next).loadUnaligned(as: UInt64.self)
-        let interesting = Self.interesting(word)
-        guard interesting == 0 else {
-          unsafe next += interesting.trailingZeroBitCount >> 3
-          break
-        }
-        unsafe next += 8
+    var at = unsafe first
+    while unsafe end - at >= 8 {
+      let marks = Self.interesting(unsafe UnsafeRawPointer(at).loadUnaligned(as: UInt64.self))
+      guard marks != 0 else {
+        unsafe at += 8
+        continue
       }
-      guard unsafe next < end else { throw .truncated }
+      unsafe at += marks.trailingZeroBitCount >> 3
+      guard unsafe at.pointee == 0x22 else { break }
+      unsafe next = at + 1
+      return unsafe JSONString(bytes: UnsafeRawBufferPointer(start: first, count: at - first), hasEscapes: false)
+    }
+    return try unsafe uncommonString(first, at)
+  }
+
+  /// The rest of a string that has escapes or text beyond ASCII, or that ends near the end.
+  @inline(never) @usableFromInline mutating func uncommonString(
+    _ first: UnsafePointer<UInt8>, _ from: UnsafePointer<UInt8>
+  ) throws(JSONError) -> JSONString {
+    unsafe next = from
+    var hasEscapes = false
+    while unsafe next < end {
       let byte = unsafe next.pointee
-      if byte == 0x22 {
+      if byte >= 0x80 {
+        // Texts of other alphabets: many such in a row.
+        unsafe next = try UTF8Validation.passSequence(next, end)
+      } else if byte == 0x22 {
         let bytes = unsafe UnsafeRawBufferPointer(start: first, count: next - first)
         unsafe next += 1
         return unsafe JSONString(bytes: bytes, hasEscapes: hasEscapes)
-      }
-      if byte == 0x5C {
+      } else if byte == 0x5C {
         hasEscapes = true
         try passEscape()
       } else if byte < 0x20 {
         throw .controlCharacter
-      } else if byte >= 0x80 {
-        unsafe next = try UTF8Validation.passSequence(next, end)
       } else {
         unsafe next += 1
+        while unsafe end - next >= 8 {
+          let marks = Self.interesting(unsafe UnsafeRawPointer(next).loadUnaligned(as: UInt64.self))
+          unsafe next += marks == 0 ? 8 : marks.trailingZeroBitCount >> 3
+          if marks != 0 { break }
+        }
       }
     }
+    throw .truncated
   }
 
   /// The high bit of each byte that is a quote, a backslash, a control character or not ASCII.

@@ -1,7 +1,27 @@
 /// UTF-8 as RFC 3629 and Unicode's table 3-7 have it: no overlong forms, no surrogates, nothing beyond U+10FFFF.
 public enum UTF8Validation {
   /// Passes one sequence that starts with a byte of 0x80 or more.
-  @inline(never) @usableFromInline static func passSequence(
+  @inline(__always) static func passSequence(
+    _ at: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>
+  ) throws(JSONError) -> UnsafePointer<UInt8> {
+    guard unsafe end - at >= 4 else { return try unsafe passSequenceAtEnd(at, end) }
+    let word = unsafe UnsafeRawPointer(at).loadUnaligned(as: UInt32.self)
+    let lead = word & 0xFF
+    if word & 0xC0E0 == 0x80C0 {
+      guard lead >= 0xC2 else { throw .badUTF8 }
+      return unsafe at + 2
+    }
+    if word & 0xC0_C0F0 == 0x80_80E0 {
+      // Overlong below U+0800; surrogates are U+D800 to U+DFFF.
+      let unit = (word & 0x0F) << 12 | (word >> 2) & 0xFC0 | (word >> 16) & 0x3F
+      guard unit >= 0x800, unit & 0xF800 != 0xD800 else { throw .badUTF8 }
+      return unsafe at + 3
+    }
+    return try unsafe passSequenceAtEnd(at, end)
+  }
+
+  /// The same, byte by byte: for sequences of four, those near the end, and wrong ones.
+  @inline(never) private static func passSequenceAtEnd(
     _ at: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>
   ) throws(JSONError) -> UnsafePointer<UInt8> {
     let left = unsafe end - at
@@ -53,5 +73,26 @@ public enum Hex {
     case 0x61...0x66: byte &- 0x57
     default: nil
     }
+  }
+
+  /// Whether all eight bytes are digits. `0`…`9` are 0x30 and 0…9; letters of either case are 0x60 and 1…6 once the bit
+  /// of lower case is set; nothing carries from one byte into the next.
+  @inlinable @inline(__always) static func isEightDigits(_ word: UInt64) -> Bool {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let high = ones &* 0x80
+    let decimal = word ^ (ones &* 0x30)
+    let letter = (word | (ones &* 0x20)) ^ (ones &* 0x60)
+    let isDecimal = ~((decimal & ~high) &+ (ones &* 0x76))
+    let isLetter = ((letter & ~high) &+ (ones &* 0x7F)) & ~((letter & ~high) &+ (ones &* 0x79))
+    return (isDecimal | isLetter) & ~word & high == high
+  }
+
+  /// The number that eight digits write, the first of which is the lowest byte.
+  @inlinable @inline(__always) static func eightDigits(_ word: UInt64) -> UInt64 {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let nibbles = word & (ones &* 0x0F) &+ (word >> 6 & ones) &* 9
+    let bytes = (nibbles << 4 | nibbles >> 8) & 0x00FF_00FF_00FF_00FF
+    let pairs = (bytes | bytes >> 8) & 0x0000_FFFF_0000_FFFF
+    return UInt64(UInt32(truncatingIfNeeded: pairs | pairs >> 16).byteSwapped)
   }
 }

@@ -41,24 +41,42 @@ enum RowOutcome {
     return unsafe append(value, record, to: &block)
   }
 
-  private mutating func append(
-    _ value: UnsafeRawBufferPointer, _ record: borrowing RecordView, to block: inout Block
-  ) -> RowOutcome {
-    let row = block.rows
-    let columns = unsafe block.columns
+  /// Appends a value that comes from no record, for a plan without metadata columns.
+  mutating func append(value: UnsafeRawBufferPointer, to block: inout Block) -> RowOutcome {
+    precondition(!plan.hasMetadata, "the columns of \(plan.layout.names) need a record")
     do throws(RowFailure) {
-      if plan.format == .json {
-        try unsafe reader.record(value, columns, row)
-      } else {
-        unsafe columns[reader.rawColumn].append(string: value)
-      }
-      try unsafe reader.fillAbsent(columns, row, record)
+      try unsafe appendFields(value, block)
     } catch {
       block.rollbackRow()
       return unsafe .rejected(describe(error, value))
     }
     block.endRow()
     return .row
+  }
+
+  private mutating func append(
+    _ value: UnsafeRawBufferPointer, _ record: borrowing RecordView, to block: inout Block
+  ) -> RowOutcome {
+    do throws(RowFailure) {
+      try unsafe appendFields(value, block)
+      if plan.hasMetadata { try unsafe reader.appendMetadata(of: record, block.columns, block.rows) }
+    } catch {
+      block.rollbackRow()
+      return unsafe .rejected(describe(error, value))
+    }
+    block.endRow()
+    return .row
+  }
+
+  private mutating func appendFields(
+    _ value: UnsafeRawBufferPointer, _ block: borrowing Block
+  ) throws(RowFailure) {
+    if plan.format == .json {
+      try unsafe reader.record(value, block.columns, block.rows)
+    } else {
+      unsafe reader.raw(value, block.columns)
+    }
+    try unsafe reader.fillAbsent(block.columns, block.rows)
   }
 
   /// With transforms a record is taken apart, changed and put together again: they cost what that costs.

@@ -12,7 +12,7 @@ extension RowReader {
     var isMore = cursor.peek() != 0x5D
     if !isMore { cursor.pass() }
     while isMore {
-      try unsafe value(Int(op.firstChild), &cursor, elements)
+      try unsafe value(ops + Int(op.firstChild), &cursor, cursor.peek(), elements)
       isMore = try json(&cursor) { (cursor) throws(JSONError) in try cursor.more(until: 0x5D) }
     }
     unsafe column.pointee.finishArray()
@@ -29,9 +29,9 @@ extension RowReader {
     if !isMore { cursor.pass() }
     while isMore {
       guard cursor.peek() == 0x22 else { throw RowFailure(.invalidJSON) }
-      try unsafe value(Int(op.firstChild), &cursor, children)
+      try unsafe value(ops + Int(op.firstChild), &cursor, 0x22, children)
       try json(&cursor) { (cursor) throws(JSONError) in try cursor.expect(0x3A) }
-      try unsafe value(Int(op.firstChild) + 1, &cursor, children + 1)
+      try unsafe value(ops + Int(op.firstChild) + 1, &cursor, cursor.peek(), children + 1)
       isMore = try json(&cursor) { (cursor) throws(JSONError) in try cursor.more(until: 0x7D) }
     }
     unsafe column.pointee.finishArray()
@@ -45,7 +45,7 @@ extension RowReader {
     if byte == 0x5B {
       cursor.pass()
       for index in 0..<Int(op.childCount) {
-        try unsafe value(Int(op.firstChild) + index, &cursor, children + index)
+        try unsafe value(ops + Int(op.firstChild) + index, &cursor, cursor.peek(), children + index)
         let isMore = try json(&cursor) { (cursor) throws(JSONError) in try cursor.more(until: 0x5D) }
         guard isMore == (index < Int(op.childCount) - 1) else { throw RowFailure(.wrongKind) }
       }
@@ -70,7 +70,7 @@ extension RowReader {
       try json(&cursor) { (cursor) throws(JSONError) in try cursor.expect(0x3A) }
       if found >= 0 {
         guard unsafe children[found].rows == row else { throw RowFailure(.duplicateKey) }
-        try unsafe value(Int(op.firstChild) + found, &cursor, children + found)
+        try unsafe value(ops + Int(op.firstChild) + found, &cursor, cursor.peek(), children + found)
       } else {
         try json(&cursor) { (cursor) throws(JSONError) in try cursor.skipValue() }
       }

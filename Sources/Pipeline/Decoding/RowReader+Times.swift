@@ -19,7 +19,7 @@ extension RowReader {
     case .dateTime:
       guard let value = UInt32(exactly: try ticks(op, digits: 0, &cursor, byte)) else { throw RowFailure(.badDate) }
       unsafe column.pointee.append(value)
-    default: unsafe column.pointee.append(try ticks(op, digits: Int(op.size), &cursor, byte))
+    default: preconditionFailure("no time: \(op.kind)")
     }
   }
 
@@ -31,14 +31,15 @@ extension RowReader {
   }
 
   /// Ticks of `10^-digits` seconds since 1970-01-01 UTC: from a text, or from a number of seconds.
-  private mutating func ticks(
+  @inline(never)
+  mutating func ticks(
     _ op: ColumnOp, digits: Int, _ cursor: inout JSONCursor, _ byte: UInt8
   ) throws(RowFailure) -> Int64 {
     if byte == 0x22 {
       let bytes = try unsafe text(&cursor)
       if let text = unsafe DateTimeText(bytes) { return try ticks(of: text, digits: digits, op.table) }
       var inner = unsafe JSONCursor(bytes)
-      guard let number = try? inner.number(), inner.offset == bytes.count else { throw RowFailure(.badDate) }
+      guard let number = try? inner.number(), inner.isAtEnd else { throw RowFailure(.badDate) }
       return try unsafe ticks(of: number, bytes, digits: digits)
     }
     guard byte == 0x2D || byte &- 0x30 <= 9 else { throw try wrongKind(&cursor) }
@@ -50,10 +51,21 @@ extension RowReader {
   private func ticks(of text: DateTimeText, digits: Int, _ table: Int32) throws(RowFailure) -> Int64 {
     let seconds =
       text.offsetSeconds.map { text.localSeconds - Int64($0) } ?? zone(table).utcSeconds(local: text.localSeconds)
-    let unit = PowersOfTen.int128(9 - digits)
-    guard Int128(text.nanoseconds) % unit == 0 else { throw RowFailure(.losesPrecision) }
-    return try inRange(
-      Int128(seconds) * PowersOfTen.int128(digits) + Int128(text.nanoseconds) / unit, digits: digits)
+    guard TimeRange.seconds.contains(seconds) else { throw RowFailure(.badDate) }
+    let (whole, overflow) = seconds.multipliedReportingOverflow(by: PowersOfTen.int64(digits))
+    guard !overflow else { throw RowFailure(.badDate) }
+    var fraction = Int64(text.fraction)
+    let surplus = Int(text.fractionDigits) - digits
+    if surplus > 0 {
+      let unit = PowersOfTen.int64(surplus)
+      guard fraction % unit == 0 else { throw RowFailure(.losesPrecision) }
+      fraction /= unit
+    } else if surplus < 0 {
+      fraction *= PowersOfTen.int64(-surplus)
+    }
+    let (ticks, isTooLate) = whole.addingReportingOverflow(fraction)
+    guard !isTooLate else { throw RowFailure(.badDate) }
+    return ticks
   }
 
   /// Seconds, always: a number too large for that (milliseconds, say) is out of range, never the year 9999.
@@ -66,14 +78,10 @@ extension RowReader {
     } catch {
       throw RowFailure(number: error)
     }
-    return try inRange(ticks, digits: digits)
-  }
-
-  private func inRange(_ ticks: Int128, digits: Int) throws(RowFailure) -> Int64 {
-    let unit = PowersOfTen.int128(digits)
-    let first = Int128(TimeRange.firstDay) * 86_400 * unit
-    let end = (Int128(TimeRange.lastDay) + 1) * 86_400 * unit
-    guard ticks >= first, ticks < end, let value = Int64(exactly: ticks) else { throw RowFailure(.badDate) }
+    let unit = Int128(PowersOfTen.int64(digits))
+    guard ticks >= Int128(TimeRange.seconds.lowerBound) * unit, ticks < Int128(TimeRange.seconds.upperBound) * unit,
+      let value = Int64(exactly: ticks)
+    else { throw RowFailure(.badDate) }
     return value
   }
 }
@@ -82,4 +90,5 @@ extension RowReader {
 enum TimeRange {
   static let firstDay: Int32 = -25_567
   static let lastDay: Int32 = 120_529
+  static let seconds = Int64(firstDay) * 86_400..<(Int64(lastDay) + 1) * 86_400
 }

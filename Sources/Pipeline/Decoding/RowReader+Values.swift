@@ -3,17 +3,13 @@ internal import SinkBytes
 
 /// One value into one column: docs/CONVERSIONS.md as code.
 extension RowReader {
+  /// - Parameter byte: where the cursor stands: the value's first.
   mutating func value(
-    _ index: Int, _ cursor: inout JSONCursor, _ column: UnsafeMutablePointer<Column>
+    _ op: UnsafeMutablePointer<ColumnOp>, _ cursor: inout JSONCursor, _ byte: UInt8,
+    _ column: UnsafeMutablePointer<Column>
   ) throws(RowFailure) {
-    let op = unsafe ops[index]
-    let byte = cursor.peek()
-    if byte == 0x6E {
-      try json(&cursor) { (cursor) throws(JSONError) in try cursor.literal("null") }
-      guard op.isNullable else { throw RowFailure(.nullNotAllowed) }
-      return unsafe column.pointee.appendNull()
-    }
-    switch op.kind {
+    if byte == 0x6E { return try unsafe null(op, &cursor, column) }
+    switch unsafe op.pointee.kind {
     case .int8: unsafe column.pointee.append(try integer(Int8.self, &cursor, byte))
     case .int16: unsafe column.pointee.append(try integer(Int16.self, &cursor, byte))
     case .int32: unsafe column.pointee.append(try integer(Int32.self, &cursor, byte))
@@ -26,15 +22,25 @@ extension RowReader {
     case .float32: unsafe column.pointee.append(try float(&cursor, byte).bitPattern)
     case .bool: unsafe column.pointee.append(try bool(&cursor, byte))
     case .string: try unsafe string(&cursor, byte, column)
-    case .decimal32: unsafe column.pointee.append(Int32(truncatingIfNeeded: try decimal(op, &cursor, byte)))
-    case .decimal64: unsafe column.pointee.append(Int64(truncatingIfNeeded: try decimal(op, &cursor, byte)))
-    case .decimal128: unsafe column.pointee.append(try decimal(op, &cursor, byte))
-    case .date, .date32, .dateTime, .dateTime64: try unsafe time(op, &cursor, byte, column)
-    case .array: try unsafe array(op, &cursor, byte, column)
-    case .map: try unsafe map(op, &cursor, byte, column)
-    case .tuple: try unsafe tuple(op, &cursor, byte, column)
-    case .fixedString, .uuid, .ipv4, .ipv6, .enum8, .enum16: try unsafe text(op, &cursor, byte, column)
+    case .decimal32: unsafe column.pointee.append(Int32(truncatingIfNeeded: try shortDecimal(op, &cursor, byte)))
+    case .decimal64: unsafe column.pointee.append(try shortDecimal(op, &cursor, byte))
+    case .decimal128: unsafe column.pointee.append(try decimal(op.pointee, &cursor, byte))
+    case .dateTime64: unsafe column.pointee.append(try ticks(op.pointee, digits: Int(op.pointee.size), &cursor, byte))
+    case .date, .date32, .dateTime: try unsafe time(op.pointee, &cursor, byte, column)
+    case .array: try unsafe array(op.pointee, &cursor, byte, column)
+    case .map: try unsafe map(op.pointee, &cursor, byte, column)
+    case .tuple: try unsafe tuple(op.pointee, &cursor, byte, column)
+    case .fixedString, .uuid, .ipv4, .ipv6, .enum8, .enum16: try unsafe text(op.pointee, &cursor, byte, column)
     }
+  }
+
+  @inline(never)
+  private func null(
+    _ op: UnsafeMutablePointer<ColumnOp>, _ cursor: inout JSONCursor, _ column: UnsafeMutablePointer<Column>
+  ) throws(RowFailure) {
+    try json(&cursor) { (cursor) throws(JSONError) in try cursor.literal("null") }
+    guard unsafe op.pointee.isNullable else { throw RowFailure(.nullNotAllowed) }
+    unsafe column.pointee.appendNull()
   }
 
   /// What a JSON string means: its own bytes in the record, or the scratch where escapes are spelled out. Good until the
@@ -57,7 +63,7 @@ extension RowReader {
     if byte == 0x22 {
       let bytes = try unsafe text(&cursor)
       var inner = unsafe JSONCursor(bytes)
-      guard let number = try? inner.number(), inner.offset == bytes.count else { throw RowFailure(.wrongKind) }
+      guard let number = try? inner.number(), inner.isAtEnd else { throw RowFailure(.wrongKind) }
       return try unsafe checked(number, bytes, body)
     }
     guard byte == 0x2D || byte &- 0x30 <= 9 else { throw try wrongKind(&cursor) }
@@ -88,6 +94,14 @@ extension RowReader {
   private mutating func integer<T: FixedWidthInteger>(
     _ type: T.Type, _ cursor: inout JSONCursor, _ byte: UInt8
   ) throws(RowFailure) -> T {
+    if let value = cursor.shortInteger(type) { return value }
+    return try uncommonInteger(type, &cursor, byte)
+  }
+
+  @inline(never)
+  private mutating func uncommonInteger<T: FixedWidthInteger>(
+    _ type: T.Type, _ cursor: inout JSONCursor, _ byte: UInt8
+  ) throws(RowFailure) -> T {
     if byte == 0x74 || byte == 0x66 { return try bool(&cursor, byte) == 1 ? 1 : 0 }
     return try unsafe withNumber(&cursor, byte) { (number, text) throws(NumberFailure) in
       try unsafe number.integer(type, text)
@@ -113,6 +127,22 @@ extension RowReader {
     return value
   }
 
+  /// A `Decimal` of up to 18 digits.
+  @inline(__always)
+  private mutating func shortDecimal(
+    _ op: UnsafeMutablePointer<ColumnOp>, _ cursor: inout JSONCursor, _ byte: UInt8
+  ) throws(RowFailure) -> Int64 {
+    let start = cursor
+    if byte != 0x22, let number = try? cursor.number(), let value = number.shortScaled(by: unsafe Int(op.pointee.size)),
+      unsafe value.magnitude < op.pointee.limit
+    {
+      return value
+    }
+    cursor = start
+    return Int64(truncatingIfNeeded: try unsafe decimal(op.pointee, &cursor, byte))
+  }
+
+  @inline(never)
   private mutating func decimal(
     _ op: ColumnOp, _ cursor: inout JSONCursor, _ byte: UInt8
   ) throws(RowFailure) -> Int128 {
@@ -216,6 +246,13 @@ extension RowReader {
 enum PowersOfTen {
   /// `10^exponent`, up to 38.
   static func int128(_ exponent: Int) -> Int128 { all[exponent] }
+
+  /// `10^exponent`, up to 9.
+  static func int64(_ exponent: Int) -> Int64 { short[exponent] }
+
+  private static let short: InlineArray<10, Int64> = [
+    1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000,
+  ]
 
   private static let all: InlineArray<39, Int128> = {
     var powers = InlineArray<39, Int128>(repeating: 1)

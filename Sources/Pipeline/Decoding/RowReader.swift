@@ -6,8 +6,10 @@ internal import SinkBytes
 @safe struct RowReader: ~Copyable {
   /// A field that matters.
   @safe struct Field {
-    let name: UnsafePointer<UInt8>
-    let nameCount: Int32
+    /// `,"name":` as compact JSON has it between two fields.
+    let token: UnsafeRawPointer
+    /// Bytes of the token; 0 where the name has several spellings: it is always looked up.
+    let tokenCount: Int32
     let column: Int32
     let child: Int32
     /// The field that followed it in the last record: records of one topic look alike.
@@ -24,8 +26,10 @@ internal import SinkBytes
   private let plan: RecordPlan
   let ops: UnsafeMutablePointer<ColumnOp>
   private let nodes: UnsafeMutablePointer<Node>
-  private let names: UnsafeMutablePointer<UInt8>
+  private let tokens: UnsafeMutablePointer<UInt8>
   private let columnCount: Int
+  /// Columns that the record at hand has filled.
+  private var filled = 0
   /// Strings with escapes are spelled out here.
   var scratch = ByteBuffer(capacity: 256)
   var unknownFields = 0
@@ -36,34 +40,44 @@ internal import SinkBytes
     unsafe ops = .allocate(capacity: max(1, plan.ops.count))
     for (index, op) in plan.ops.enumerated() { unsafe (ops + index).initialize(to: op) }
     unsafe nodes = .allocate(capacity: plan.nodes.count)
-    let bytes = plan.nodes.reduce(0) { $0 + $1.names.reduce(0) { $0 + $1.utf8.count } }
-    unsafe names = .allocate(capacity: max(1, bytes))
-    var at = 0
+    let bytes = plan.nodes.reduce(0) { $0 + $1.names.reduce(0) { $0 + Self.tokenSpace($1) } }
+    unsafe tokens = .allocate(capacity: max(1, bytes))
+    unsafe tokens.initialize(repeating: 0, count: max(1, bytes))
+    var at = unsafe tokens
     for (index, node) in plan.nodes.enumerated() {
       let fields = UnsafeMutablePointer<Field>.allocate(capacity: max(1, node.names.count))
       for (place, name) in node.names.enumerated() {
-        let start = unsafe names + at
-        for byte in name.utf8 {
-          unsafe (names + at).initialize(to: byte)
-          at += 1
-        }
+        let count = unsafe Self.writeToken(name, to: at)
         unsafe (fields + place).initialize(
           to: Field(
-            name: UnsafePointer(start), nameCount: Int32(name.utf8.count), column: node.columns[place],
+            token: UnsafeRawPointer(at), tokenCount: Int32(count), column: node.columns[place],
             child: node.children[place]))
+        unsafe at += Self.tokenSpace(name)
       }
       unsafe (nodes + index).initialize(to: Node(fields: fields, table: .passUnretained(node.table)))
     }
   }
 
+  /// Tokens are compared eight bytes at a time, from their first or second byte on.
+  private static func tokenSpace(_ name: String) -> Int { name.utf8.count + 4 + 8 }
+
+  private static func writeToken(_ name: String, to start: UnsafeMutablePointer<UInt8>) -> Int {
+    guard name.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x22 && $0 != 0x5C }) else { return 0 }
+    var count = 0
+    for byte in ",\"\(name)\":".utf8 {
+      unsafe start[count] = byte
+      count += 1
+    }
+    return count
+  }
+
   deinit {
     for index in 0..<plan.nodes.count { unsafe nodes[index].fields.deallocate() }
     unsafe nodes.deallocate()
-    unsafe names.deallocate()
+    unsafe tokens.deallocate()
     unsafe ops.deallocate()
   }
 
-  var rawColumn: Int { Int(plan.nodes[0].columns[0]) }
 
   func zone(_ index: Int32) -> ZoneTransitions { plan.zones[Int(index)] }
   func enumNames(_ index: Int32) -> RecordPlan.EnumNames { plan.enums[Int(index)] }
@@ -73,6 +87,7 @@ internal import SinkBytes
   mutating func record(
     _ value: UnsafeRawBufferPointer, _ columns: UnsafeMutablePointer<Column>, _ row: Int
   ) throws(RowFailure) {
+    filled = 0
     var cursor = unsafe JSONCursor(value)
     guard cursor.peek() == 0x7B else {
       // It is JSON of another kind, or no JSON at all; a record that is both wrong is the latter.
@@ -86,47 +101,77 @@ internal import SinkBytes
     try json(&cursor) { (cursor) throws(JSONError) in try cursor.finish() }
   }
 
+  /// One record of format `raw`: its value is the one field.
+  mutating func raw(_ value: UnsafeRawBufferPointer, _ columns: UnsafeMutablePointer<Column>) {
+    unsafe columns[Int(nodes[0].fields[0].column)].append(string: value)
+    filled = 1
+  }
+
   /// The fields of one object, from its brace.
   private mutating func object(
     _ index: Int, _ cursor: inout JSONCursor, _ columns: UnsafeMutablePointer<Column>, _ row: Int
   ) throws(RowFailure) {
     cursor.pass()
-    guard cursor.peek() != 0x7D else { return cursor.pass() }
     let node = unsafe nodes + index
     let fields = unsafe node.pointee.fields
     var expected = unsafe node.pointee.first
     var previous: Int32 = -1
+    // The first field has no comma before it.
+    var comma = 1
     while true {
-      let start = cursor.offset
-      let key = try json(&cursor) { (cursor) throws(JSONError) in
-        guard cursor.peek() == 0x22 else { throw .unexpected }
-        let key = try cursor.string()
-        try cursor.expect(0x3A)
-        return key
-      }
-      let field: Int32
-      if expected >= 0, !key.hasEscapes, unsafe matches(key.bytes, fields[Int(expected)]) {
-        field = expected
-      } else {
-        field = unsafe find(key, node)
-      }
-      if field >= 0 {
-        if field != expected {
+      var field = expected
+      if expected < 0 || !(unsafe passes(fields + Int(expected), after: comma, &cursor)) {
+        guard try unsafe nextKey(node, isFirst: comma == 1, &cursor, &field) else { return }
+        if field != expected, field >= 0 {
           if previous >= 0 { unsafe fields[Int(previous)].successor = field } else { unsafe node.pointee.first = field }
         }
+      }
+      comma = 0
+      if field >= 0 {
         previous = field
         expected = unsafe fields[Int(field)].successor
-        try unsafe take(fields[Int(field)], &cursor, columns, row)
+        try unsafe take(fields + Int(field), &cursor, columns, row)
       } else {
-        try unknown(&cursor, start)
+        try json(&cursor) { (cursor) throws(JSONError) in try cursor.skipValue() }
       }
-      let isMore = try json(&cursor) { (cursor) throws(JSONError) in try cursor.more(until: 0x7D) }
-      if !isMore { return }
     }
   }
 
-  private func matches(_ key: UnsafeRawBufferPointer, _ field: Field) -> Bool {
-    unsafe key.count == Int(field.nameCount) && KeyTable.equal(key, UnsafeRawPointer(field.name))
+  @inline(__always)
+  private func passes(_ field: UnsafeMutablePointer<Field>, after comma: Int, _ cursor: inout JSONCursor) -> Bool {
+    let count = unsafe Int(field.pointee.tokenCount)
+    return unsafe count > 0 && cursor.pass(token: field.pointee.token + comma, count: count &- comma)
+  }
+
+  /// Reads up to a field's value: its number, or -1 where no column takes it. False at the end of the object.
+  @inline(never)
+  private mutating func nextKey(
+    _ node: UnsafeMutablePointer<Node>, isFirst: Bool, _ cursor: inout JSONCursor, _ field: inout Int32
+  ) throws(RowFailure) -> Bool {
+    if !isFirst {
+      let isMore = try json(&cursor) { (cursor) throws(JSONError) in try cursor.more(until: 0x7D) }
+      guard isMore else { return false }
+    } else if cursor.peek() == 0x7D {
+      cursor.pass()
+      return false
+    }
+    _ = cursor.peek()
+    let start = cursor.offset
+    let key = try json(&cursor) { (cursor) throws(JSONError) in
+      let key = try cursor.string()
+      try cursor.expect(0x3A)
+      return key
+    }
+    field = unsafe find(key, node)
+    if field < 0, plan.unknownFields != .ignore {
+      unknownFields += 1
+      if plan.unknownFields == .reject {
+        var failure = RowFailure(.unknownField)
+        failure.offset = Int32(clamping: start)
+        throw failure
+      }
+    }
+    return true
   }
 
   private mutating func find(_ key: JSONString, _ node: UnsafeMutablePointer<Node>) -> Int32 {
@@ -140,26 +185,34 @@ internal import SinkBytes
   }
 
   /// A field's value: into its column, or into the columns of the object that it is.
+  @inline(__always)
   private mutating func take(
-    _ field: Field, _ cursor: inout JSONCursor, _ columns: UnsafeMutablePointer<Column>, _ row: Int
+    _ field: UnsafeMutablePointer<Field>, _ cursor: inout JSONCursor, _ columns: UnsafeMutablePointer<Column>,
+    _ row: Int
   ) throws(RowFailure) {
-    _ = cursor.peek()
+    let index = unsafe Int(field.pointee.column)
+    guard index >= 0 else { return try unsafe inner(Int(field.pointee.child), &cursor, columns, row) }
+    let column = unsafe columns + index
+    let byte = cursor.peek()
     let start = cursor.offset
-    if field.column >= 0 {
-      let index = Int(field.column)
-      do throws(RowFailure) {
-        guard unsafe columns[index].rows == row else { throw RowFailure(.duplicateKey) }
-        try unsafe value(index, &cursor, columns + index)
-      } catch {
-        throw error.at(column: index, offset: start)
-      }
-    } else {
-      switch cursor.peek() {
-      case 0x7B: try unsafe object(Int(field.child), &cursor, columns, row)
-      // As if the object were absent: its columns get what absent fields get.
-      case 0x6E: try json(&cursor) { (cursor) throws(JSONError) in try cursor.literal("null") }
-      default: throw RowFailure(.wrongKind).at(column: firstColumn(under: Int(field.child)), offset: start)
-      }
+    do throws(RowFailure) {
+      guard unsafe column.pointee.rows == row else { throw RowFailure(.duplicateKey) }
+      try unsafe value(ops + index, &cursor, byte, column)
+    } catch {
+      throw error.at(column: index, offset: start)
+    }
+    filled &+= 1
+  }
+
+  @inline(never)
+  private mutating func inner(
+    _ child: Int, _ cursor: inout JSONCursor, _ columns: UnsafeMutablePointer<Column>, _ row: Int
+  ) throws(RowFailure) {
+    switch cursor.peek() {
+    case 0x7B: try unsafe object(child, &cursor, columns, row)
+    // As if the object were absent: its columns get what absent fields get.
+    case 0x6E: try json(&cursor) { (cursor) throws(JSONError) in try cursor.literal("null") }
+    default: throw RowFailure(.wrongKind).at(column: firstColumn(under: child), offset: cursor.offset)
     }
   }
 
@@ -172,27 +225,14 @@ internal import SinkBytes
     }
   }
 
-  private mutating func unknown(_ cursor: inout JSONCursor, _ start: Int) throws(RowFailure) {
-    if plan.unknownFields != .ignore {
-      unknownFields += 1
-      if plan.unknownFields == .reject {
-        var failure = RowFailure(.unknownField)
-        failure.offset = Int32(clamping: start)
-        throw failure
-      }
-    }
-    try json(&cursor) { (cursor) throws(JSONError) in try cursor.skipValue() }
-  }
-
   /// What the record had no field for.
-  mutating func fillAbsent(
-    _ columns: UnsafeMutablePointer<Column>, _ row: Int, _ record: borrowing RecordView
-  ) throws(RowFailure) {
+  mutating func fillAbsent(_ columns: UnsafeMutablePointer<Column>, _ row: Int) throws(RowFailure) {
+    if filled == columnCount { return }
     for index in 0..<columnCount where unsafe columns[index].rows == row {
       switch plan.fills[index] {
       case .null: unsafe columns[index].appendNull()
       case .typeDefault: unsafe columns[index].appendDefault()
-      case .metadata(let kind): try unsafe append(kind, plan.ops[index], record, columns + index)
+      case .metadata: break
       case .literal(let bytes):
         do throws(RowFailure) {
           try unsafe literal(bytes, index, columns + index)
@@ -203,13 +243,23 @@ internal import SinkBytes
     }
   }
 
+  mutating func appendMetadata(
+    of record: borrowing RecordView, _ columns: UnsafeMutablePointer<Column>, _ row: Int
+  ) throws(RowFailure) {
+    for index in 0..<columnCount {
+      if case .metadata(let kind) = plan.fills[index] {
+        try unsafe append(kind, plan.ops[index], record, columns + index)
+      }
+    }
+  }
+
   private mutating func literal(
     _ bytes: [UInt8], _ index: Int, _ column: UnsafeMutablePointer<Column>
   ) throws(RowFailure) {
     let span = unsafe bytes.span.bytes
     try unsafe span.withUnsafeBytes { (bytes) throws(RowFailure) in
       var cursor = unsafe JSONCursor(bytes)
-      try unsafe value(index, &cursor, column)
+      try unsafe value(ops + index, &cursor, cursor.peek(), column)
     }
   }
 

@@ -16,6 +16,8 @@ struct ColumnOp {
   var size: Int32 = 0
   /// Digits that a `Decimal` may have.
   var precision: Int32 = 0
+  /// What the scaled value of a `Decimal` must stay below, where it fits.
+  var limit: UInt64 = 0
   /// Index of the time zone, of the enum's names, of a named tuple's elements; -1 where there is none.
   var table: Int32 = -1
   /// The elements' ops: they lie together.

@@ -27,6 +27,7 @@ final class RecordPlan: Sendable {
   /// By column; the ops of elements follow those of the columns.
   let ops: [ColumnOp]
   let fills: [ColumnFill]
+  let hasMetadata: Bool
   /// The first is the record itself.
   let nodes: [Node]
   let zones: [ZoneTransitions]
@@ -43,6 +44,7 @@ final class RecordPlan: Sendable {
     unknownFields = builder.mapping.unknownFields
     ops = builder.ops
     fills = builder.fills
+    hasMetadata = builder.fills.contains { if case .metadata = $0 { true } else { false } }
     nodes = builder.nodes
     zones = builder.zones
     enums = builder.enums

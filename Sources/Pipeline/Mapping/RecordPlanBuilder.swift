@@ -188,7 +188,9 @@ struct RecordPlanBuilder {
     var op = ColumnOp(kind: type.unwrapped.opKind, isNullable: type.acceptsNull)
     switch type.unwrapped {
     case .fixedString(let size): op.size = Int32(size)
-    case .decimal(let precision, let scale): (op.precision, op.size) = (Int32(precision), Int32(scale))
+    case .decimal(let precision, let scale):
+      (op.precision, op.size) = (Int32(precision), Int32(scale))
+      op.limit = UInt64(clamping: PowersOfTen.int128(precision))
     case .dateTime(let zone): op.table = zoneIndex(zone)
     case .dateTime64(let precision, let zone): (op.size, op.table) = (Int32(precision), zoneIndex(zone))
     case .enum8(let cases), .enum16(let cases):
