@@ -70,7 +70,7 @@ let package = Package(
 
     // Starts and stops the real servers that tests talk to. Tests may use Foundation; the libraries may not.
     .target(name: "TestServers", path: "Tests/TestServers", swiftSettings: settings),
-    tests("SinkBytesTests", ["SinkBytes"]),
+    tests("SinkBytesTests", ["SinkBytes", "TestServers"]),
     tests("SinkTelemetryTests", ["SinkTelemetry", "SinkThreads"]),
     tests("KafkaClientTests", ["KafkaClient", "KafkaTestKit", "TestServers", "SinkThreads"]),
     tests(

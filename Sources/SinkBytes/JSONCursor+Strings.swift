@@ -80,16 +80,14 @@ extension JSONCursor {
   /// Checks an escape and passes it; a high surrogate must be followed by a low one (RFC 8259, section 8.2, calls the
   /// rest unpredictable: there is no UTF-8 for half a pair).
   @inline(never) @usableFromInline mutating func passEscape() throws(JSONError) {
-    guard unsafe end - next >= 2 else { throw .truncated }
-    switch unsafe next[1] {
+    switch try byte(at: 1) {
     case 0x22, 0x5C, 0x2F, 0x62, 0x66, 0x6E, 0x72, 0x74: unsafe next += 2
     case 0x75:
       let unit = try hexUnit(at: 2)
       unsafe next += 6
       if unit & 0xFC00 == 0xDC00 { throw .badEscape }
       guard unit & 0xFC00 == 0xD800 else { return }
-      guard unsafe end - next >= 6 else { throw .truncated }
-      guard unsafe next[0] == 0x5C, unsafe next[1] == 0x75, try hexUnit(at: 2) & 0xFC00 == 0xDC00 else {
+      guard try byte(at: 0) == 0x5C, try byte(at: 1) == 0x75, try hexUnit(at: 2) & 0xFC00 == 0xDC00 else {
         throw .badEscape
       }
       unsafe next += 6
@@ -97,11 +95,15 @@ extension JSONCursor {
     }
   }
 
+  private func byte(at index: Int) throws(JSONError) -> UInt8 {
+    guard unsafe end - next > index else { throw .truncated }
+    return unsafe next[index]
+  }
+
   private func hexUnit(at index: Int) throws(JSONError) -> UInt32 {
-    guard unsafe end - next >= index + 4 else { throw .truncated }
     var unit: UInt32 = 0
     for place in 0..<4 {
-      guard let digit = Hex.value(unsafe next[index + place]) else { throw .badEscape }
+      guard let digit = Hex.value(try byte(at: index + place)) else { throw .badEscape }
       unit = unit << 4 | UInt32(digit)
     }
     return unit

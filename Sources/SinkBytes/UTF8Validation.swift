@@ -1,5 +1,5 @@
 /// UTF-8 as RFC 3629 and Unicode's table 3-7 have it: no overlong forms, no surrogates, nothing beyond U+10FFFF.
-public enum UTF8Validation {
+enum UTF8Validation {
   /// Passes one sequence that starts with a byte of 0x80 or more.
   @inline(__always) static func passSequence(
     _ at: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>
@@ -45,22 +45,6 @@ public enum UTF8Validation {
       return unsafe at + 4
     default: throw .badUTF8
     }
-  }
-
-  /// Whether all of it is UTF-8.
-  public static func isValid(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    guard let base = bytes.baseAddress else { return true }
-    var at = unsafe base.assumingMemoryBound(to: UInt8.self)
-    let end = unsafe at + bytes.count
-    while unsafe at < end {
-      if unsafe at.pointee < 0x80 {
-        unsafe at += 1
-      } else {
-        guard let next = unsafe try? passSequence(at, end) else { return false }
-        unsafe at = next
-      }
-    }
-    return true
   }
 }
 

@@ -24,6 +24,12 @@ public enum TestMachine {
     return FileManager.default.isReadableFile(atPath: path) ? path : nil
   }
 
+  /// The Python with PyPI's packages, else the system's.
+  public static let python: String? = {
+    let candidates = [root.appending(path: ".build/venv/bin/python").path, "/usr/bin/python3"]
+    return candidates.first { FileManager.default.isExecutableFile(atPath: $0) }
+  }()
+
   /// Whether the 26.x engine has been installed; scripts/test does that.
   public static let hasFront: Bool = {
     let library = root.appending(path: ".build/venv/lib")

@@ -78,7 +78,6 @@ internal import SinkBytes
     unsafe ops.deallocate()
   }
 
-
   func zone(_ index: Int32) -> ZoneTransitions { plan.zones[Int(index)] }
   func enumNames(_ index: Int32) -> RecordPlan.EnumNames { plan.enums[Int(index)] }
   func tupleNames(_ index: Int32) -> KeyTable { plan.tuples[Int(index)] }
