@@ -16,12 +16,17 @@ public struct ClickHouseError: Error, Sendable, CustomStringConvertible {
     case compression
     /// A setting of ours that cannot work.
     case configuration
-    /// The way to the server: names, connections, TLS, deadlines.
+    /// The way to the server: names, connections, deadlines.
     case transport
+    /// Certificates and their files, ours or the server's: somebody must mend them.
+    case tls
     /// Something that is not ClickHouse answered.
     case proxy
     /// ClickHouse said no; its number is in `serverCode`.
     case server
+    /// ClickHouse said no when a part of the block may have been stored: a materialized view refused what the table
+    /// itself had taken, or a shard behind a `Distributed` table what others had.
+    case partial
     /// The client was closed, or the call cancelled.
     case cancelled
   }
@@ -39,6 +44,10 @@ public struct ClickHouseError: Error, Sendable, CustomStringConvertible {
     self.message = message
     self.serverCode = serverCode
     self.isRetriable = isRetriable
+  }
+
+  static func cancelled(_ message: String) -> ClickHouseError {
+    ClickHouseError(code: .cancelled, message: message, isRetriable: true)
   }
 
   public var description: String { "\(code.rawValue): \(message)" }

@@ -1,8 +1,8 @@
 internal import SinkThreads
 internal import Synchronization
 
-/// A server on loopback that speaks HTTP over plain sockets, takes what ClickHouse takes, and fails as it is told: resets,
-/// stalls, drips, half answers, errors in every form that ClickHouse and what stands before it have.
+/// A server on loopback that speaks HTTP over plain sockets, takes what ClickHouse takes, and fails as it is told:
+/// resets, stalls, drips, half answers, errors in every form that ClickHouse and what stands before it have.
 ///
 /// ```swift
 /// let server = try ScriptedServer(ServerScript([.resetAfterBody, .refuse(252), .accept]))
@@ -30,13 +30,15 @@ public final class ScriptedServer: Sendable {
   /// - Parameters:
   ///   - forwardingTo: the `http://host:port` of a real server.
   ///   - keepsBodies: false where bodies are large and nobody looks at them.
-  ///   - receiveBufferBytes: of the kernel, for each connection: small ones let a body that is not read stall its sender
-  ///     soon.
+  ///   - receiveBufferBytes: of the kernel, for each connection: small ones let a body that is not read stall its
+  ///     sender soon.
+  ///   - isMute: connections stand (the kernel takes them), and nobody ever reads or writes.
   ///   - patience: how long the server waits for a peer, in anything.
   /// - Throws: `ScriptedServerError` where no socket can be had, or the URL is none.
   public init(
     _ script: ServerScript = ServerScript(), tables: [ScriptedTable] = [], forwardingTo upstream: String? = nil,
-    keepsBodies: Bool = true, receiveBufferBytes: Int? = nil, patience: Duration = .seconds(60)
+    keepsBodies: Bool = true, receiveBufferBytes: Int? = nil, isMute: Bool = false,
+    patience: Duration = .seconds(60)
   ) throws(ScriptedServerError) {
     let listener = try ListeningSocket(receiveBufferBytes: receiveBufferBytes)
     let upstream: UpstreamAddress? = if let upstream { try UpstreamAddress(upstream) } else { nil }
@@ -45,7 +47,7 @@ public final class ScriptedServer: Sendable {
     core = ServerCore(
       listener: listener, script: script, tables: tables, upstream: upstream, keepsBodies: keepsBodies,
       patience: patience)
-    core.begin()
+    if !isMute { core.begin() }
   }
 
   deinit { stop() }

@@ -7,6 +7,7 @@ public struct InsertRequest: Sendable {
   public let block: EncodedBlock
   /// ClickHouse drops a block whose token it has seen, within the table's window; content is not compared.
   public let deduplicationToken: String?
+  /// Sent after the client's own, which they overrule.
   public let settings: [(String, String)]
 
   public init(
@@ -20,62 +21,69 @@ public struct InsertRequest: Sendable {
 }
 
 extension ClickHouseClient {
-  /// Inserts a block as one Native block in one request.
+  /// Inserts a block as one Native block in one request, sent once.
+  ///
+  /// A cancelled task ends the request: where something of it was sent, the outcome is `unknown`. What fails before,
+  /// such as an encoding or the question for the server's settings, is `rejected`.
+  /// - Parameters:
+  ///   - table: `nil`: the block's own, which `emptyBlock(for:)` set.
+  ///   - deduplicationToken: the same for every attempt with the same block; sent to servers that know it (22.2 and
+  ///     later).
+  ///   - settings: of this insert.
   public func insert(
-    _ block: borrowing Block, into table: TableName, deduplicationToken: String? = nil,
+    _ block: borrowing Block, into table: TableName? = nil, deduplicationToken: String? = nil,
     settings: [(String, String)] = []
-  ) async throws(ClickHouseError) -> InsertOutcome {
-    let encoded = try EncodedBlock(block, compression: configuration.compression)
-    try await learnSettings()
-    let request = InsertRequest(
-      table: table, block: encoded, deduplicationToken: deduplicationToken, settings: settings)
-    return await withCheckedContinuation { continuation in
-      insert(request) { continuation.resume(returning: $0.outcome) }
+  ) async -> InsertOutcome {
+    let request: InsertRequest
+    do throws(ClickHouseError) {
+      guard let table = table ?? block.layout.table else {
+        throw ClickHouseError(
+          code: .configuration, message: "the block names no table: emptyBlock(for:) makes one that does, or pass one")
+      }
+      let encoded = try EncodedBlock(block, compression: configuration.compression)
+      try await learnSettings()
+      request = InsertRequest(table: table, block: encoded, deduplicationToken: deduplicationToken, settings: settings)
+    } catch {
+      return .rejected(error)
     }
+    return Self.outcome(of: await send(makeRequest(request, queryID: Self.makeQueryID())))
   }
 
   /// Sends an encoded block once. The same request may be sent again: the bytes do not change.
-  /// - Parameter completion: comes exactly once, on the client's own thread; it must not block.
+  /// - Parameter completion: comes exactly once, on the client's own thread or the caller's; it must not block.
   public func insert(_ request: InsertRequest, completion: @escaping @Sendable (InsertResponse) -> Void) {
     let queryID = Self.makeQueryID()
-    let columns = request.block.layout.names.map(TableName.quote).joined(separator: ", ")
-    var pairs = [("query", "INSERT INTO \(request.table.sql) (\(columns)) FORMAT Native")]
-    if request.block.compression.usesFrames { pairs.append(("decompress", "1")) }
-    pairs += insertSettings(token: request.deduplicationToken)
-    pairs += request.settings
-    let http = makeRequest(
-      pairs, body: request.block.body, contentEncoding: request.block.compression.contentEncoding, queryID: queryID)
     start(
-      CurlTransfer(http, startedAt: time.monotonic()) { response in
+      CurlTransfer(makeRequest(request, queryID: queryID), startedAt: time.monotonic()) { response in
         completion(
           InsertResponse(outcome: Self.outcome(of: response), duration: response.duration, queryID: queryID))
       })
   }
 
+  private func makeRequest(_ request: InsertRequest, queryID: String) -> HTTPRequest {
+    let columns = request.block.layout.names.map(TableName.quote).joined(separator: ", ")
+    var pairs = [("query", "INSERT INTO \(request.table.sql) (\(columns)) FORMAT Native")]
+    if request.block.compression.usesFrames { pairs.append(("decompress", "1")) }
+    pairs += insertSettings(token: request.deduplicationToken)
+    pairs += request.settings
+    return makeRequest(
+      pairs, body: request.block.body, contentEncoding: request.block.compression.contentEncoding, queryID: queryID)
+  }
+
   private static func outcome(of response: HTTPResponse) -> InsertOutcome {
-    switch ResponseClassifier.classify(response) {
-    // ClickHouse answers an insert with nothing: a 200 that says something is a proxy's page.
-    case .success where !response.tail.isEmpty:
-      .unknown(
-        ClickHouseError(
-          code: .proxy,
-          message:
-            "an insert was answered with a page, which ClickHouse does not do: something between us and the server "
-            + "answered: \(ResponseClassifier.shortened(String(decoding: response.tail, as: UTF8.self)))",
-          isRetriable: true))
+    switch ResponseClassifier.classify(response, expecting: .nothing) {
     case .success: .accepted(InsertSummary(header: response.headers[ResponseClassifier.summaryHeader]))
     case .neverSent(let error): .rejected(error)
-    case .refused(let error) where ErrorCatalog.leavesOutcomeOpen(error.serverCode): .unknown(error)
-    // Seen on 26.x: the table itself has the rows by then, whatever the view made of them.
-    case .refused(let error) where error.message.contains("while pushing to view"): .unknown(error)
+    case .refused(let error) where error.code == .partial || ErrorCatalog.effect(of: error.serverCode ?? 0) == .open:
+      .unknown(error)
     case .refused(let error): .rejected(error)
     // A gateway that gives up may have passed the request on.
     case .foreign(let error), .unknown(let error): .unknown(error)
     }
   }
 
-  /// What inserts ask of the server, as far as it knows the settings. Each is sent because a server's default is another,
-  /// was another, or may be changed by a profile.
+  /// What inserts ask of the server, as far as it knows the settings. Each is sent because a server's default is
+  /// another, was another, or may be changed by a profile.
   private func insertSettings(token: String?) -> [(String, String)] {
     let known = knownSettings.withLock { $0 } ?? []
     var pairs = [

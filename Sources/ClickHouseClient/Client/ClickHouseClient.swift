@@ -1,4 +1,3 @@
-internal import SinkBytes
 internal import SinkTelemetry
 internal import SinkThreads
 internal import Synchronization
@@ -11,7 +10,10 @@ internal import Synchronization
 /// let clickhouse = try ClickHouseClient(ClickHouseConfiguration(url: "https://….clickhouse.cloud:8443", user: "sink", password: secret))
 /// var block = try await clickhouse.emptyBlock(for: "analytics.events")
 /// try block.appendRow(["id": 7, "user": "ada"])
-/// let outcome = await clickhouse.insert(block, into: "analytics.events", deduplicationToken: "events-7")
+/// let outcome = await clickhouse.insert(block, deduplicationToken: "events-7")   // accepted · rejected · unknown
+/// for try await row in clickhouse.query("SELECT id, user FROM events WHERE id > {low:UInt64}", parameters: ["low": "5"]) {
+///   print(row["id"], row["user"])
+/// }
 /// ```
 public final class ClickHouseClient: Sendable {
   public let configuration: ClickHouseConfiguration
@@ -36,8 +38,8 @@ public final class ClickHouseClient: Sendable {
 
   deinit { assert(isClosed.load(ordering: .relaxed), "a ClickHouseClient must be closed before it is let go") }
 
-  /// Cancels what is under way and ends the thread; everything after it answers `cancelled`. Waits for the thread, which
-  /// takes milliseconds.
+  /// Cancels what is under way and ends the thread; everything after it answers `cancelled`. Waits for the thread,
+  /// which takes milliseconds.
   public func close() {
     guard isClosed.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
     loop.stop()
@@ -57,17 +59,19 @@ public final class ClickHouseClient: Sendable {
 
   /// Runs a statement and returns its answer's text, TabSeparated unless it names a format; for small answers.
   /// - Parameters:
-  ///   - parameters: for `{name:Type}` places in the statement; escaped by the server, never by us.
+  ///   - parameters: for `{name:Type}` places in the statement (20.1 and later); `nil` is NULL.
+  ///   - settings: of this statement.
   /// - Throws: `limitExceeded` beyond `textLimitBytes`, and what the server or the way to it says.
   public func queryText(
-    _ sql: String, parameters: KeyValuePairs<String, String> = [:], settings: [(name: String, value: String)] = []
+    _ sql: String, parameters: KeyValuePairs<String, String?> = [:], settings: [(name: String, value: String)] = []
   ) async throws(ClickHouseError) -> String {
-    var pairs = [("wait_end_of_query", "1")] + parameters.map { ("param_\($0.key)", $0.value) }
+    // The answer comes when the statement is done: its status tells of every error.
+    var pairs = [("wait_end_of_query", "1")] + parameters.map(Self.parameter)
     pairs += settings.map { ($0.name, $0.value) }
     let request = makeRequest(pairs, body: HTTPBody(sql), contentEncoding: nil, queryID: Self.makeQueryID())
     let limit = configuration.textLimitBytes
     let response = await send(request, tailLimitBytes: limit)
-    switch ResponseClassifier.classify(response) {
+    switch ResponseClassifier.classify(response, expecting: .data) {
     case .success:
       guard response.tail.count <= limit else {
         throw ClickHouseError(code: .limitExceeded, message: "the answer is longer than \(limit) bytes")
@@ -77,16 +81,25 @@ public final class ClickHouseClient: Sendable {
     }
   }
 
-  private func send(_ request: HTTPRequest, tailLimitBytes: Int) async -> HTTPResponse {
-    await withCheckedContinuation { continuation in
-      start(
-        CurlTransfer(request, startedAt: time.monotonic(), tailLimitBytes: tailLimitBytes) {
-          continuation.resume(returning: $0)
-        })
+  /// Sends a request and waits for its end, which a cancelled task brings about.
+  func send(
+    _ request: HTTPRequest, tailLimitBytes: Int = ResponseClassifier.tailLimitBytes
+  ) async -> HTTPResponse {
+    let answer = OneAnswer()
+    let transfer = CurlTransfer(request, startedAt: time.monotonic(), tailLimitBytes: tailLimitBytes) {
+      answer.give($0)
+    }
+    return await withTaskCancellationHandler {
+      start(transfer)
+      return await answer.take()
+    } onCancel: {
+      cancel(transfer)
     }
   }
 
   func start(_ transfer: CurlTransfer) { loop.start(transfer) }
+  func resume(_ transfer: CurlTransfer) { loop.resume(transfer) }
+  func cancel(_ transfer: CurlTransfer) { loop.cancel(transfer) }
 
   func makeRequest(
     _ pairs: [(String, String)], body: HTTPBody, contentEncoding: String?, queryID: String
@@ -102,7 +115,28 @@ public final class ClickHouseClient: Sendable {
       "Content-Type: application/octet-stream",
     ]
     if let contentEncoding { headers.append("Content-Encoding: \(contentEncoding)") }
-    return HTTPRequest(query: query, headers: headers, body: body)
+    return HTTPRequest(query: query, headers: headers, body: body, deadline: configuration.requestTimeout)
+  }
+
+  /// A parameter as the server reads it: the text of a value, escaped as in TabSeparated.
+  static func parameter(_ name: String, _ value: String?) -> (String, String) {
+    ("param_\(name)", value.map(escaped) ?? "\\N")
+  }
+
+  /// TabSeparated's escapes.
+  static func escaped(_ text: String) -> String {
+    var result = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\\": result.append(contentsOf: "\\\\".unicodeScalars)
+      case "\t": result.append(contentsOf: "\\t".unicodeScalars)
+      case "\n": result.append(contentsOf: "\\n".unicodeScalars)
+      case "\r": result.append(contentsOf: "\\r".unicodeScalars)
+      case "\0": result.append(contentsOf: "\\0".unicodeScalars)
+      default: result.append(scalar)
+      }
+    }
+    return String(result)
   }
 
   /// New for every attempt, so that `system.query_log` tells them apart.

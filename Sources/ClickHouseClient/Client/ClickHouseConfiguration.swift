@@ -9,8 +9,8 @@ public struct ClickHouseConfiguration: Sendable {
     public var certificateFile: String?
     public var keyFile: String?
     public var keyPassword: Secret?
-    /// The name that the server's certificate must carry, where the URL's host is another, such as a private endpoint's.
-    /// Verification stays on; the connection goes to the URL's host.
+    /// The name that the server's certificate must carry, where the URL's host is another, such as a private
+    /// endpoint's. Verification stays on; the connection goes to the URL's host.
     public var serverName: String?
 
     public init(
@@ -39,10 +39,10 @@ public struct ClickHouseConfiguration: Sendable {
   public var settings: [(name: String, value: String)]
   /// Until a connection stands, TLS included.
   public var connectTimeout: Duration
-  /// From the request's first byte to the answer's last.
+  /// From the request's first byte to the answer's last; not for `query`, whose reader may take its time.
   public var requestTimeout: Duration
-  /// A transfer slower than a byte a second for so long has stalled. ClickHouse is silent while it works on an insert, so
-  /// this is no shorter than the longest insert.
+  /// A transfer slower than a byte a second for so long has stalled. ClickHouse is silent while it works on an insert,
+  /// so this is no shorter than the longest insert.
   public var stallTimeout: Duration
   /// Requests under way at once; further ones wait their turn.
   public var requestsInFlight: Int
@@ -50,6 +50,8 @@ public struct ClickHouseConfiguration: Sendable {
   public var requestsWaitingLimit: Int
   /// The most that an answer of `queryText` may hold.
   public var textLimitBytes: Int
+  /// The most that one block of an answer of `query` may hold.
+  public var blockLimitBytes: Int
   public var userAgent: String
   public var logger: Logger
 
@@ -69,6 +71,7 @@ public struct ClickHouseConfiguration: Sendable {
     requestsInFlight = 4
     requestsWaitingLimit = 1024
     textLimitBytes = 64 << 20
+    blockLimitBytes = 256 << 20
     userAgent = "sinkctl"
     logger = Logger(source: "ClickHouseClient")
   }

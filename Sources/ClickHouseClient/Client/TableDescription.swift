@@ -61,10 +61,17 @@ extension ClickHouseClient {
     return TableDescription(name: table, engine: engine.trimmed, columns: columns)
   }
 
-  /// A block with the columns that an insert into the table may name.
+  /// An empty block with the columns that an insert into the table may name; the block knows the table.
+  /// - Throws: what the server says, and `unsupportedType` with the column and its type where one cannot be written
+  ///   yet.
+  public func emptyBlock(for table: TableName) async throws(ClickHouseError) -> Block {
+    let description = try await describe(table)
+    return Block(layout: try BlockLayout(description.insertable.map { ($0.name, $0.type) }, table: table))
+  }
+
+  /// The same, for a table given as `table` or `database.table`.
   public func emptyBlock(for table: String) async throws(ClickHouseError) -> Block {
-    let description = try await describe(TableName(table))
-    return try Block(columns: description.insertable.map { ($0.name, $0.type) })
+    try await emptyBlock(for: TableName(table))
   }
 
   /// TabSeparated's escapes undone.

@@ -2,11 +2,13 @@
 public final class BlockLayout: Sendable {
   public let names: [String]
   public let types: [ColumnType]
+  /// The table that the columns were read from, where they were: where an insert goes by default.
+  public let table: TableName?
   private let indices: [String: Int]
 
   /// Throws `invalidValue` for two columns of one name, `unsupportedType` for a type that cannot be written, with the
   /// name of the column and the part of its type.
-  public init(_ columns: [(name: String, type: ColumnType)]) throws(ClickHouseError) {
+  public init(_ columns: [(name: String, type: ColumnType)], table: TableName? = nil) throws(ClickHouseError) {
     var indices: [String: Int] = [:]
     for (index, column) in columns.enumerated() {
       if let part = column.type.firstUnsupported {
@@ -22,6 +24,7 @@ public final class BlockLayout: Sendable {
     names = columns.map(\.name)
     types = columns.map(\.type)
     self.indices = indices
+    self.table = table
   }
 
   public var columnCount: Int { names.count }

@@ -122,7 +122,7 @@ extension ColumnType {
     case (.uint16, _): return value.integer(as: UInt16.self)
     case (.uint32, _): return value.integer(as: UInt32.self)
     case (.uint64, _): return value.integer(as: UInt64.self)
-    case (.float32, _): return value.double.map { little(Float($0).bitPattern) }
+    case (.float32, _): return value.double.flatMap(Self.float).map { little($0.bitPattern) }
     case (.float64, _): return value.double.map { little($0.bitPattern) }
     case (.bool, .bool(let flag)): return [flag ? 1 : 0]
     case (.decimal, _): return value.decimal(self)
@@ -147,6 +147,14 @@ extension ColumnType {
   }
 }
 
+extension ColumnType {
+  /// Rounded, as a literal would be; a number that only a `Double` holds does not fit.
+  private static func float(_ value: Double) -> Float? {
+    let rounded = Float(value)
+    return rounded.isInfinite && value.isFinite ? nil : rounded
+  }
+}
+
 private func little<T: FixedWidthInteger & BitwiseCopyable>(_ value: T) -> [UInt8] {
   var bits = value.littleEndian
   return unsafe withUnsafeBytes(of: &bits) { unsafe Array($0) }
@@ -161,17 +169,6 @@ extension ClickHouseValue {
     switch self {
     case .int(let value): T(exactly: value).map(little)
     case .uint(let value): T(exactly: value).map(little)
-    default: nil
-    }
-  }
-
-  /// An integer counts where it is exact.
-  fileprivate var double: Double? {
-    switch self {
-    case .float32(let value): Double(value)
-    case .float64(let value): value
-    case .int(let value): Double(exactly: value)
-    case .uint(let value): Double(exactly: value)
     default: nil
     }
   }

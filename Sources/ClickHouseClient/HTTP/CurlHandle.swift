@@ -6,7 +6,10 @@ internal import SinkThreads
 @safe final class CurlHandle {
   let native: UnsafeMutableRawPointer
   let transfer: CurlTransfer
+  private let options: CurlOptions
   private var headers: UnsafeMutablePointer<curl_slist>?
+  /// libcurl writes a failure's details here.
+  private let details: UnsafeMutablePointer<CChar>
 
   /// - Throws: `configuration` where libcurl does not take an option, such as a TLS file it cannot use.
   init(_ transfer: CurlTransfer, _ options: CurlOptions) throws(ClickHouseError) {
@@ -15,6 +18,9 @@ internal import SinkThreads
     }
     unsafe native = handle
     self.transfer = transfer
+    self.options = options
+    unsafe details = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
+    unsafe details.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
     for header in transfer.request.headers { unsafe headers = curl_slist_append(headers, header) }
     // Without it libcurl would wait a second for a 100 that ClickHouse may not send.
     unsafe headers = curl_slist_append(headers, "Expect:")
@@ -24,6 +30,7 @@ internal import SinkThreads
   deinit {
     unsafe curl_easy_cleanup(native)
     unsafe curl_slist_free_all(headers)
+    unsafe details.deallocate()
   }
 
   /// The handle as libcurl's messages name it.
@@ -41,7 +48,7 @@ internal import SinkThreads
     try set(CURLOPT_USERAGENT, options.userAgent)
     try set(CURLOPT_ACCEPT_ENCODING, "gzip")
     try set(CURLOPT_CONNECTTIMEOUT_MS, Int(options.connectTimeout.milliseconds))
-    try set(CURLOPT_TIMEOUT_MS, Int(options.requestTimeout.milliseconds))
+    if let deadline = transfer.request.deadline { try set(CURLOPT_TIMEOUT_MS, Int(deadline.milliseconds)) }
     try set(CURLOPT_LOW_SPEED_LIMIT, 1)
     try set(CURLOPT_LOW_SPEED_TIME, max(1, Int(options.stallTimeout.seconds.rounded(.up))))
     try setWay(options)
@@ -50,6 +57,8 @@ internal import SinkThreads
   }
 
   private func setWay(_ options: CurlOptions) throws(ClickHouseError) {
+    // The proxy's own answer to CONNECT is not ClickHouse's.
+    try set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
     // An empty proxy overrules the environment's.
     try set(CURLOPT_PROXY, options.proxy ?? "")
     if options.proxy == nil { try set(CURLOPT_NOPROXY, "*") }
@@ -84,6 +93,7 @@ internal import SinkThreads
     try check("CURLOPT_HEADERDATA", unsafe sink_curl_set_pointer(native, CURLOPT_HEADERDATA, context))
     try check("CURLOPT_WRITEFUNCTION", unsafe sink_curl_set_callback(native, CURLOPT_WRITEFUNCTION, CurlCallbacks.body))
     try check("CURLOPT_WRITEDATA", unsafe sink_curl_set_pointer(native, CURLOPT_WRITEDATA, context))
+    try check("CURLOPT_ERRORBUFFER", unsafe sink_curl_set_pointer(native, CURLOPT_ERRORBUFFER, details))
     try check("CURLOPT_HTTPHEADER", unsafe sink_curl_set_list(native, CURLOPT_HTTPHEADER, headers))
   }
 
@@ -102,36 +112,41 @@ internal import SinkThreads
   }
 
   /// Turns libcurl's result into ours. What matters is whether anything can have reached the server.
-  func finish(_ result: CURLcode) {
-    guard result != CURLE_OK else {
-      transfer.response.way = .complete
-      return
-    }
-    let words = unsafe "\(String(cString: curl_easy_strerror(result))) (libcurl \(result.rawValue))"
-    var requestBytes = 0
+  func way(of result: CURLcode) -> HTTPResponse.Way {
+    guard result != CURLE_OK else { return .complete }
+    var (requestBytes, connectStatus) = (0, 0)
     unsafe sink_curl_get_long(native, CURLINFO_REQUEST_SIZE, &requestBytes)
-    // The size of the request head counts as soon as it is written; the body is ours to count.
-    transfer.response.way = requestBytes == 0 && !transfer.hasSent ? .neverSent(words) : .broken(words)
+    unsafe sink_curl_get_long(native, CURLINFO_HTTP_CONNECTCODE, &connectStatus)
+    let noted = unsafe String(cString: details)
+    let failure = CurlFailure(
+      result: result.rawValue, words: noted.isEmpty ? unsafe String(cString: curl_easy_strerror(result)) : noted,
+      connectStatus: connectStatus, address: options.address, tls: options.tls)
+    // The size of the head counts as soon as it is written, a CONNECT's too; the body is ours to count.
+    let hasSent = transfer.hasSent || (requestBytes > 0 && connectStatus == 0)
+    return hasSent && !failure.isBeforeTheServer ? .broken(failure.error) : .neverSent(failure.error)
   }
+
+  /// Lets a transfer go on whose answer was not taken for a while.
+  func resume() { unsafe curl_easy_pause(native, CURLPAUSE_CONT) }
 }
 
 /// What all requests of a client have in common.
 @safe final class CurlOptions {
+  let address: ServerAddress
   let url: String
   let proxy: String?
   let tls: ClickHouseConfiguration.TLS
   let connectTimeout: Duration
-  let requestTimeout: Duration
   let stallTimeout: Duration
   let userAgent: String
   private(set) var connectTo: UnsafeMutablePointer<curl_slist>?
 
   init(_ configuration: ClickHouseConfiguration, _ address: ServerAddress) {
+    self.address = address
     url = address.base(host: configuration.tls.serverName)
     proxy = configuration.proxy
     tls = configuration.tls
     connectTimeout = configuration.connectTimeout
-    requestTimeout = configuration.requestTimeout
     stallTimeout = configuration.stallTimeout
     userAgent = configuration.userAgent
     if let name = configuration.tls.serverName {

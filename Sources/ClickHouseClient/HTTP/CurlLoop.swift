@@ -6,6 +6,10 @@ internal import Synchronization
 final class CurlLoop: Sendable {
   enum Message: Sendable {
     case start(CurlTransfer)
+    /// Its reader takes more of the answer.
+    case resume(CurlTransfer)
+    /// It was marked as cancelled.
+    case cancel(CurlTransfer)
     /// Ends the thread; what is under way is cancelled.
     case stop
   }
@@ -30,8 +34,17 @@ final class CurlLoop: Sendable {
 
   func start(_ transfer: CurlTransfer) {
     guard !mailbox.post(.start(transfer)) else { return }
-    transfer.response.way = .neverSent("the client is closed")
+    transfer.response.way = .neverSent(.cancelled("the client is closed"))
     transfer.completion(transfer.response)
+  }
+
+  /// After a chunk was refused.
+  func resume(_ transfer: CurlTransfer) { mailbox.post(.resume(transfer)) }
+
+  /// Ends a transfer that is under way, waits, or is to be started; its completion comes as ever.
+  func cancel(_ transfer: CurlTransfer) {
+    transfer.isCancelled.store(true, ordering: .relaxed)
+    mailbox.post(.cancel(transfer))
   }
 
   /// Cancels what is under way and waits for the thread.
@@ -89,6 +102,8 @@ private struct CurlRunner: ~Copyable {
       for message in mailbox.takeAll() {
         switch message {
         case .start(let transfer): accept(transfer)
+        case .resume(let transfer): handle(of: transfer)?.resume()
+        case .cancel(let transfer): cancel(transfer)
         case .stop: isStopping = true
         }
       }
@@ -104,8 +119,16 @@ private struct CurlRunner: ~Copyable {
   }
 
   private mutating func accept(_ transfer: CurlTransfer) {
+    guard !transfer.isCancelled.load(ordering: .relaxed) else {
+      return end(transfer, .neverSent(.cancelled("the request was cancelled before it was sent")))
+    }
     guard waiting.count < limits.waiting else {
-      return end(transfer, .neverSent("\(limits.waiting) requests wait already; the server is too slow for them"))
+      return end(
+        transfer,
+        .neverSent(
+          ClickHouseError(
+            code: .limitExceeded,
+            message: "\(limits.waiting) requests wait already; the server is too slow for them", isRetriable: true)))
     }
     waiting.append(transfer)
   }
@@ -117,14 +140,34 @@ private struct CurlRunner: ~Copyable {
         let handle = try CurlHandle(transfer, options)
         let status = unsafe curl_multi_add_handle(multi.native, handle.native)
         guard status == CURLM_OK else {
-          end(transfer, .neverSent("libcurl cannot start a request (\(status.rawValue))"))
-          continue
+          throw ClickHouseError(
+            code: .transport, message: "libcurl cannot start a request (\(status.rawValue))", isRetriable: true)
         }
         running[handle.id] = handle
       } catch {
-        end(transfer, .neverSent(error.message))
+        end(transfer, .neverSent(error))
       }
     }
+  }
+
+  private func handle(of transfer: CurlTransfer) -> CurlHandle? {
+    running.values.first { $0.transfer === transfer }
+  }
+
+  private mutating func cancel(_ transfer: CurlTransfer) {
+    if let index = waiting.firstIndex(where: { $0 === transfer }) {
+      waiting.remove(at: index)
+      end(transfer, .neverSent(.cancelled("the request was cancelled before it was sent")))
+    } else if let handle = handle(of: transfer) {
+      running[handle.id] = nil
+      abandon(handle, "the request was cancelled")
+    }
+  }
+
+  /// Ends a transfer in the middle, and its connection with it.
+  private func abandon(_ handle: CurlHandle, _ why: String) {
+    unsafe curl_multi_remove_handle(multi.native, handle.native)
+    end(handle.transfer, handle.transfer.hasSent ? .broken(.cancelled(why)) : .neverSent(.cancelled(why)))
   }
 
   private mutating func collect() {
@@ -136,8 +179,7 @@ private struct CurlRunner: ~Copyable {
       let easy = unsafe message.pointee.easy_handle!
       unsafe curl_multi_remove_handle(multi.native, easy)
       guard let handle = running.removeValue(forKey: UInt(bitPattern: easy)) else { continue }
-      handle.finish(result)
-      end(handle.transfer, handle.transfer.response.way)
+      end(handle.transfer, handle.way(of: result))
     }
   }
 
@@ -151,11 +193,8 @@ private struct CurlRunner: ~Copyable {
     for message in mailbox.close() {
       if case .start(let transfer) = message { waiting.append(transfer) }
     }
-    for transfer in waiting { end(transfer, .neverSent("the client was closed")) }
-    for handle in running.values {
-      unsafe curl_multi_remove_handle(multi.native, handle.native)
-      end(handle.transfer, .cancelled)
-    }
+    for transfer in waiting { end(transfer, .neverSent(.cancelled("the client was closed"))) }
+    for handle in running.values { abandon(handle, "the client was closed") }
     waiting = []
     running = [:]
   }

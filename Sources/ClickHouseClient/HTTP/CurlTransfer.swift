@@ -1,17 +1,22 @@
 internal import CSinkCurl
 internal import SinkThreads
+internal import Synchronization
 
-/// One request under way: what libcurl's callbacks read and write. Used on the curl thread alone once it is handed over.
+/// One request under way: what libcurl's callbacks read and write. Used on the curl thread alone once it is handed
+/// over.
 @safe final class CurlTransfer: @unchecked Sendable {
   // Sendable: made on the caller's thread, handed over through the mailbox, and touched by the curl thread only after.
+  /// Takes a piece of a body; false: not now, offer it again after `CurlLoop.resume`.
   typealias Chunk = @Sendable (RawSpan) -> Bool
 
   let request: HTTPRequest
   let startedAt: MonotonicInstant
   let completion: @Sendable (HTTPResponse) -> Void
-  /// Takes the body of a 200 as it comes; nil where only its end matters. False ends the transfer.
+  /// Takes the body of a 200 as it comes; nil where only its end matters.
   private let chunk: Chunk?
   private let tailLimitBytes: Int
+  /// Set from any thread, before or after the start.
+  let isCancelled = Atomic<Bool>(false)
   var response = HTTPResponse()
   private var sent = 0
 
@@ -48,7 +53,7 @@ internal import SinkThreads
     }
   }
 
-  /// - Returns: false to end the transfer.
+  /// - Returns: false to be offered the same bytes again later.
   func take(body bytes: UnsafeRawBufferPointer) -> Bool {
     if let chunk, response.status == 200, unsafe !chunk(RawSpan(_unsafeBytes: bytes)) { return false }
     unsafe response.tail.append(contentsOf: bytes)
@@ -76,7 +81,7 @@ enum CurlCallbacks {
   static let body: curl_write_callback = { buffer, size, count, context in
     guard let buffer = unsafe buffer, let transfer = unsafe transfer(context) else { return 0 }
     let bytes = unsafe UnsafeRawBufferPointer(start: buffer, count: size * count)
-    return unsafe transfer.take(body: bytes) ? size * count : 0
+    return unsafe transfer.take(body: bytes) ? size * count : Int(CURL_WRITEFUNC_PAUSE)
   }
 
   /// libcurl wants the body again when a reused connection dies after taking it. Refusing turns its silent second POST

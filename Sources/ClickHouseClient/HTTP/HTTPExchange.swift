@@ -6,6 +6,8 @@ struct HTTPRequest: Sendable {
   var query: String
   var headers: [String]
   var body: HTTPBody
+  /// From the first byte out to the last one in; nil for an answer that is read as slowly as its reader likes.
+  var deadline: Duration?
 }
 
 /// The bytes of a request, which must lie still while libcurl reads them.
@@ -31,15 +33,13 @@ final class HTTPBody: Sendable {
 
 /// What came back, and what libcurl says of the way.
 struct HTTPResponse: Sendable {
-  enum Way: Sendable, Equatable {
+  enum Way: Sendable {
     /// A whole answer.
     case complete
-    /// It ended before anything of the request was sent: nobody can have acted on it.
-    case neverSent(String)
+    /// It ended before ClickHouse got anything that it could act on.
+    case neverSent(ClickHouseError)
     /// It ended after something was sent, or may have been.
-    case broken(String)
-    /// We ended it.
-    case cancelled
+    case broken(ClickHouseError)
   }
 
   var way = Way.complete

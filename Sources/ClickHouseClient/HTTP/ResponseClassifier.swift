@@ -1,9 +1,16 @@
 /// What an answer means: a pure function of status, headers and the end of the body.
 ///
-/// ClickHouse speaks of errors in four ways: the status with `X-ClickHouse-Exception-Code`; that header on a 200 when the
-/// error came before the body; text at the end of a 200's body, tagged since 25.11 and plain before; and a connection
-/// that ends in the middle. What is none of these and no 200 comes from something in between.
+/// ClickHouse speaks of errors in four ways: the status with `X-ClickHouse-Exception-Code`; that header on a 200 when
+/// the error came before the body; text at the end of a 200's body, tagged since 25.11 and plain before; and a
+/// connection that ends in the middle. What is none of these and no 200 comes from something in between.
 enum ResponseClassifier {
+  /// What a good answer holds. Data may hold the text of an error and be none.
+  enum Expected {
+    /// An insert's answer: an empty body.
+    case nothing
+    case data
+  }
+
   enum Verdict: Sendable {
     case success
     /// ClickHouse said no.
@@ -22,67 +29,55 @@ enum ResponseClassifier {
   /// So much of a body's end may hold an exception (16 KiB and its frame).
   static let tailLimitBytes = 20 << 10
 
-  static func classify(_ response: HTTPResponse) -> Verdict {
+  static func classify(_ response: HTTPResponse, expecting expected: Expected) -> Verdict {
     switch response.way {
-    case .neverSent(let words):
-      return .neverSent(ClickHouseError(code: .transport, message: words, isRetriable: true))
-    case .cancelled:
-      return .unknown(ClickHouseError(code: .cancelled, message: "the request was cancelled", isRetriable: true))
-    case .broken(let words):
+    case .neverSent(let error): return .neverSent(error)
+    case .broken(let error):
       // An exception may have come before the connection ended: the server closes it after one in mid-body.
-      if let error = exception(in: response) { return .refused(error) }
-      return .unknown(ClickHouseError(code: .transport, message: words, isRetriable: true))
+      return exception(in: response, expected).map { .refused($0) } ?? .unknown(error)
     case .complete: break
     }
-    if let error = exception(in: response) { return .refused(error) }
-    if response.status == 200 { return .success }
+    if let error = exception(in: response, expected) { return .refused(error) }
+    if response.status == 200, expected == .data || response.tail.isEmpty { return .success }
     return .foreign(foreignError(response))
   }
 
   /// The server's own error, wherever it put it.
-  private static func exception(in response: HTTPResponse) -> ClickHouseError? {
+  private static func exception(in response: HTTPResponse, _ expected: Expected) -> ClickHouseError? {
     let text = String(decoding: response.tail, as: UTF8.self)
     let tagged = response.headers[exceptionTagHeader].flatMap { taggedException(in: text, tag: $0) }
     if let header = response.headers[exceptionCodeHeader], let code = Int(header) {
       return serverError(code, tagged ?? text)
     }
-    if let tagged { return serverError(leadingCode(tagged) ?? 0, tagged) }
-    // Plain text of older servers: at the start of an error's body, or of the last line of a 200 that broke off.
-    if response.status != 200, let code = leadingCode(text) { return serverError(code, text) }
-    if response.status == 200, let plain = plainException(atEndOf: text), let code = leadingCode(plain) {
-      return serverError(code, plain)
-    }
-    return nil
+    if let tagged { return serverError(leadingCode(tagged[...]) ?? 0, tagged) }
+    // Plain text of older servers. On a 200 it is looked for where no data can stand: whoever reads data knows where it
+    // ends.
+    return response.status != 200 || expected == .nothing ? plainException(text[...]) : nil
   }
 
-  /// `__exception__ \r\n TAG \r\n message \r\n length TAG \r\n __exception__`, since 25.11.
+  /// `__exception__ \r\n TAG \r\n message \r\n length TAG \r\n __exception__`, since 25.11. The tag is drawn for each
+  /// answer, so that data cannot hold it.
   private static func taggedException(in text: String, tag: String) -> String? {
-    guard let start = text.range(of: "__exception__\r\n\(tag)\r\n") else { return nil }
+    guard let start = text.firstRange(of: "__exception__\r\n\(tag)\r\n") else { return nil }
     let rest = text[start.upperBound...]
-    let end = rest.range(of: "\r\n__exception__")?.lowerBound ?? rest.endIndex
+    let end = rest.firstRange(of: "\r\n__exception__")?.lowerBound ?? rest.endIndex
     // The last line in between is the length and the tag.
     var lines = rest[..<end].split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
     if lines.count > 1 { lines.removeLast() }
     return lines.joined(separator: "\n").trimmed
   }
 
-  /// `Code: 241. DB::Exception: …` (new) and `Code: 241, e.displayText() = DB::Exception: …` (old) after rows.
-  private static func plainException(atEndOf text: String) -> String? {
-    var found: String?
-    var search = text[...]
-    while let start = search.range(of: "Code: ") {
-      let candidate = search[start.lowerBound...]
-      if leadingCode(String(candidate)) != nil, candidate.contains("DB::Exception") {
-        found = String(candidate)
-        break
-      }
-      search = search[start.upperBound...]
-    }
-    return found
+  /// A text that is an exception from its beginning: `Code: 241. DB::Exception: …` (new), `Code: 241, e.displayText() =
+  /// DB::Exception: …` (old).
+  static func plainException(_ text: Substring) -> ClickHouseError? {
+    guard let code = leadingCode(text), text.contains("DB::") || text.contains("Exception") else { return nil }
+    return serverError(code, String(text))
   }
 
-  private static func leadingCode(_ text: String) -> Int? {
-    guard let start = text.range(of: "Code: "), text[..<start.lowerBound].allSatisfy(\.isWhitespace) else { return nil }
+  private static func leadingCode(_ text: Substring) -> Int? {
+    guard let start = text.firstRange(of: "Code: "), text[..<start.lowerBound].allSatisfy(\.isWhitespace) else {
+      return nil
+    }
     let digits = text[start.upperBound...].prefix { $0.isASCII && $0.isNumber }
     guard let next = text[digits.endIndex...].first, next == "." || next == "," else { return nil }
     return Int(digits)
@@ -90,18 +85,27 @@ enum ResponseClassifier {
 
   private static func serverError(_ code: Int, _ text: String) -> ClickHouseError {
     let name = ErrorCatalog.entry(for: code).map { " (\($0.name))" } ?? ""
-    return ClickHouseError(
-      code: .server, message: "ClickHouse says \(code)\(name): \(shortened(text))", serverCode: code,
-      isRetriable: ErrorCatalog.reaction(to: code) == .retry)
+    let said = "ClickHouse says \(code)\(name): \(shortened(text))"
+    let isRetriable = ErrorCatalog.reaction(to: code) == .retry
+    // What the server writes when the table has taken the block and something behind it has not.
+    if text.contains("while pushing to view") || text.contains("Received from ") {
+      return ClickHouseError(
+        code: .partial, message: said + "; a part of the block may be stored: mend what is behind the table",
+        serverCode: code, isRetriable: isRetriable)
+    }
+    return ClickHouseError(code: .server, message: said, serverCode: code, isRetriable: isRetriable)
   }
 
+  /// Gateways and limits of load pass; a redirect, a page on a 200 or a refusal stays until somebody changes something.
   private static func foreignError(_ response: HTTPResponse) -> ClickHouseError {
     let text = String(decoding: response.tail, as: UTF8.self)
     let kind = response.headers["content-type"].map { ", \($0)" } ?? ""
+    let place = response.headers["location"].map { ", to \($0)" } ?? ""
     return ClickHouseError(
       code: .proxy,
-      message: "HTTP \(response.status)\(kind) without a ClickHouse error: something between us and the server "
-        + "answered, or the URL is not ClickHouse's: \(shortened(text))", isRetriable: true)
+      message: "HTTP \(response.status)\(kind)\(place) that is not ClickHouse's: something between us and the server "
+        + "answered, or the URL is not ClickHouse's: \(shortened(text))",
+      isRetriable: response.status >= 500 || [408, 425, 429].contains(response.status))
   }
 
   /// One line of at most 500 characters, without the version and the stack that older servers add. The end stays: it says
@@ -120,7 +124,4 @@ extension StringProtocol {
     while let last = slice.last, last.isWhitespace { slice.removeLast() }
     return String(slice)
   }
-
-  /// The first place of a text, without Foundation.
-  func range(of text: String) -> Range<Index>? { firstRange(of: text) }
 }
