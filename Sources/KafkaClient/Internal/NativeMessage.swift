@@ -4,10 +4,14 @@ internal import CRdKafka
 @safe struct NativeMessage: ~Copyable {
   private var arguments: [rd_kafka_vu_t]
   private var copies: [UnsafeMutableRawBufferPointer]
+  /// Given over as one argument and ours again where librdkafka refuses the record: headers that are arguments of their
+  /// own it frees twice then, when it refuses for the topic's sake (librdkafka issue 4627).
+  private var headers: OpaquePointer?
 
   init(topic: String, partition: Int32?, timestampMilliseconds: Int64?) {
     unsafe arguments = []
     unsafe copies = []
+    unsafe headers = nil
     let name = unsafe keep(Array(topic.utf8) + [0])
     unsafe append(RD_KAFKA_VTYPE_TOPIC) { unsafe $0.cstr = UnsafePointer(name.assumingMemoryBound(to: CChar.self)) }
     if let partition { unsafe append(RD_KAFKA_VTYPE_PARTITION) { unsafe $0.i32 = partition } }
@@ -19,18 +23,16 @@ internal import CRdKafka
   deinit {
     // swift-format-ignore: ReplaceForEachWithForLoop
     unsafe copies.forEach { unsafe $0.deallocate() }
+    if let headers = unsafe headers { unsafe rd_kafka_headers_destroy(headers) }
   }
 
   mutating func add(_ header: Record.Header) {
-    let name = unsafe keep(Array(header.name.utf8) + [0])
+    if unsafe headers == nil { unsafe headers = rd_kafka_headers_new(16) }
     var value: UnsafeMutableRawPointer?
     if let bytes = header.value { unsafe value = keep(bytes) }
     let size = header.value?.count ?? 0
-    unsafe append(RD_KAFKA_VTYPE_HEADER) { argument in
-      unsafe argument.header.name = UnsafePointer(name.assumingMemoryBound(to: CChar.self))
-      unsafe argument.header.val = UnsafeRawPointer(value)
-      unsafe argument.header.size = size
-    }
+    // Fails only for a list that is read-only, which a new one is not.
+    unsafe _ = rd_kafka_header_add(headers, header.name, -1, value, size)
   }
 
   /// - Parameter opaque: comes back with the delivery report unless this answers with an error.
@@ -47,7 +49,11 @@ internal import CRdKafka
     }
     unsafe append(RD_KAFKA_VTYPE_MSGFLAGS) { unsafe $0.i = RD_KAFKA_MSG_F_COPY }
     unsafe append(RD_KAFKA_VTYPE_OPAQUE) { unsafe $0.ptr = opaque }
-    guard let error = unsafe rd_kafka_produceva(handle, arguments, arguments.count) else { return nil }
+    if let headers = unsafe headers { unsafe append(RD_KAFKA_VTYPE_HEADERS) { unsafe $0.headers = headers } }
+    guard let error = unsafe rd_kafka_produceva(handle, arguments, arguments.count) else {
+      unsafe headers = nil
+      return nil
+    }
     return unsafe KafkaError(consuming: error, "send to \(String(cString: arguments[0].u.cstr))")
   }
 

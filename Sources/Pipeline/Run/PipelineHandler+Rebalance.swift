@@ -141,6 +141,7 @@ extension PipelineHandler {
       // A dead letter table may have got its last rows from blocks that the server refused during the drain.
       sealHolding(Set(partitions.keys))
       guard commit.outstanding == nil, partitions.values.allSatisfy(\.isDrained) else { return }
+      publishStatus(control.now, control, isLast: true)
       context.shared.noteDrained()
       control.finish()
     } else if let revocation {

@@ -4,8 +4,10 @@ internal import SinkThreads
 
 /// What the outside sees, twice a second.
 extension PipelineHandler {
-  mutating func publishStatus(_ now: MonotonicInstant, _ control: borrowing ConsumerControl) {
-    guard now >= nextStatus else { return }
+  mutating func publishStatus(
+    _ now: MonotonicInstant, _ control: borrowing ConsumerControl, isLast: Bool = false
+  ) {
+    guard now >= nextStatus || isLast else { return }
     nextStatus = now + .milliseconds(500)
     var status = PipelineStatus()
     status.phase = phase

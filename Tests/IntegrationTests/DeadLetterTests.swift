@@ -1,0 +1,212 @@
+import ClickHouseClient
+import Foundation
+import KafkaClient
+import KafkaTestKit
+import Pipeline
+import TestServers
+import Testing
+
+extension RealServerTests {
+  /// Records that cannot become rows, by every policy, and servers that do not take the dead letters either.
+  @Suite(
+    .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .sharedServers,
+    .timeLimit(.minutes(5)))
+  struct DeadLetterTests {
+    private func fate(_ id: Int) -> RecordLedger.Fate {
+      switch id {
+      case let id where id % 97 == 5: .bad
+      case let id where id % 131 == 7: .tombstone
+      // Two side by side in a partition, and some that stand alone.
+      case 300, 303, 450, 777: .refused
+      default: .row
+      }
+    }
+
+    @Test func aTopicGetsTheRecordAsItWasWithTheReason() async throws {
+      let servers = try SharedServers.required()
+      let name = "dead_topic"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try servers.mock.createTopic(name, partitions: 3)
+      try servers.mock.createTopic("\(name).dead", partitions: 2)
+      try await TestTable.create(name, clickhouse)
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(1000, to: name, partitions: 3, fate: fate)
+
+      let configuration = PipelineConfiguration.test(
+        name, brokers: servers.brokers, url: servers.url, deadLetters: .topic("\(name).dead"))
+      try await withSink(configuration) { sink in
+        try await sink.waitForAll(of: ledger)
+        #expect(await sink.stop() == nil)
+        #expect(sink.status.tombstones == ledger.count(.tombstone))
+        #expect(sink.status.deadLetters == ledger.count(.bad) + ledger.count(.refused))
+      }
+      await ledger.close()
+
+      let letters = try await TopicDump.records(of: "\(name).dead", partitions: 2, brokers: servers.brokers)
+      var audit = DeliveryAudit()
+      try await audit.read(table: name, clickhouse, ledger)
+      try audit.read(deadLetters: letters)
+      audit.expectComplete(ledger)
+      let entries = ledger.entries
+      for letter in letters {
+        let place = RecordLedger.Place(
+          topic: letter.text("sinkctl.topic") ?? "", partition: Int32(letter.text("sinkctl.partition") ?? "") ?? -1,
+          offset: Int64(letter.text("sinkctl.offset") ?? "") ?? -1)
+        let entry = try #require(entries[place])
+        #expect(letter.value == RecordLedger.value(entry.id, entry.fate, textBytes: 20))
+        #expect(letter.key == (entry.id % 3 == 0 ? nil : Array("key \(entry.id)".utf8)))
+        #expect(letter.text("trace") == (entry.id % 2 == 0 ? nil : "t\(entry.id)"))
+        #expect(letter.headers.contains { $0.name == "empty" && $0.value == nil } == (entry.id % 2 == 1))
+        #expect(letter.text("sinkctl.table") == name)
+        if entry.fate == .bad {
+          #expect(letter.text("sinkctl.reason") == "out_of_range")
+          #expect(letter.text("sinkctl.column") == "level" && letter.text("sinkctl.value") == "70000")
+        } else {
+          #expect(letter.text("sinkctl.reason") == "server")
+          #expect(letter.text("sinkctl.message")?.contains("469") == true, "\(letter.headers)")
+        }
+      }
+    }
+
+    @Test func aTableGetsThemInItsColumns() async throws {
+      let servers = try SharedServers.required()
+      let name = "dead_table"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try servers.mock.createTopic(name, partitions: 3)
+      try await TestTable.create(name, clickhouse)
+      try await TestTable.createDeadLetters("\(name)_letters", clickhouse)
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(1000, to: name, partitions: 3, fate: fate)
+      let configuration = PipelineConfiguration.test(
+        name, brokers: servers.brokers, url: servers.url, deadLetters: .table("\(name)_letters"))
+      try await withSink(configuration) { sink in
+        try await sink.waitForAll(of: ledger)
+        // Its own table fails for a while: letters wait, nothing is lost, and reading goes on.
+        _ = try await clickhouse.queryText("RENAME TABLE \(name)_letters TO \(name)_away")
+        try await ledger.produce(500, to: name, partitions: 3) { $0 % 50 == 0 ? .bad : .row }
+        try await sink.wait("an alarm of the dead letter table") { status in
+          status.alarms.contains { $0.table.contains("\(name)_letters") }
+        }
+        _ = try await clickhouse.queryText("RENAME TABLE \(name)_away TO \(name)_letters")
+        try await sink.waitForAll(of: ledger)
+        #expect(sink.status.alarms.isEmpty)
+        #expect(await sink.stop() == nil)
+      }
+      await ledger.close()
+      var audit = DeliveryAudit()
+      try await audit.read(table: name, clickhouse, ledger)
+      try await audit.read(deadLetterTable: "\(name)_letters", clickhouse)
+      audit.expectComplete(ledger)
+      let bad = ledger.entries.first { $0.value.fate == .bad && $0.value.id % 3 != 0 }
+      let (place, entry) = try #require(bad)
+      let row = try await clickhouse.queryText(
+        """
+        SELECT _key, _value, table, reason, column, expected_type, value, _headers['trace'] FROM \(name)_letters
+        WHERE _partition = \(place.partition) AND _offset = \(place.offset) FORMAT TSVRaw
+        """)
+      let value = String(decoding: RecordLedger.value(entry.id, .bad, textBytes: 20) ?? [], as: UTF8.self)
+      let trace = entry.id % 2 == 1 ? "t\(entry.id)" : ""
+      let expected = ["key \(entry.id)", value, name, "out_of_range", "level", "UInt8", "70000", trace]
+      #expect(row.trimmingCharacters(in: .newlines).components(separatedBy: "\t") == expected)
+    }
+
+    @Test(arguments: [RecordLedger.Fate.bad, .refused])
+    func stopEndsTheRunAtTheRecord(fate: RecordLedger.Fate) async throws {
+      let servers = try SharedServers.required()
+      let name = "dead_stop_\(fate)"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try servers.mock.createTopic(name, partitions: 1)
+      try await TestTable.create(name, clickhouse)
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(600, to: name, partitions: 1) { $0 == 301 ? fate : .row }
+      let configuration = PipelineConfiguration.test(name, brokers: servers.brokers, url: servers.url)
+      try await withSink(configuration) { sink in
+        let error = try #require(try await sink.end())
+        #expect(error.code == .deadLetter)
+        #expect(error.message.contains("\(name)[0]@300"), "\(error)")
+        #expect(sink.status.partitions.first?.committed == 300)
+      }
+      let behind = try await clickhouse.queryText("SELECT countIf(_offset < 300), countIf(_offset > 300) FROM \(name)")
+      // What only the server refuses is found when later blocks have gone: these rows come again after the restart.
+      let counts = behind.split(whereSeparator: \.isWhitespace)
+      #expect(counts.first == "300")
+      if fate == .bad { #expect(counts.last == "0", "nothing behind the record was inserted") }
+
+      var next = configuration
+      next.routes[0].deadLetters = .skip
+      try await withSink(next) { sink in
+        try await sink.waitForAll(of: ledger)
+        #expect(sink.status.deadLetters == 1)
+        #expect(await sink.stop() == nil)
+      }
+      await ledger.close()
+      let found = try await clickhouse.queryText("SELECT uniqExact(_offset), max(_offset = 300) FROM \(name)")
+      #expect(found.split(whereSeparator: \.isWhitespace) == ["599", "0"])
+    }
+
+    @Test func aTopicThatRefusesIsAskedUntilItTakesThem() async throws {
+      let servers = try SharedServers.required()
+      let name = "dead_refused"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try servers.mock.createTopic(name, partitions: 2)
+      try servers.mock.createTopic("\(name).dead", partitions: 1)
+      try await TestTable.create(name, clickhouse)
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(400, to: name, partitions: 2) { $0 % 20 == 0 ? .bad : .row }
+      await ledger.close()
+      servers.mock.refuse(.produce, with: Array(repeating: .topicAuthorizationFailed, count: 40))
+      let configuration = PipelineConfiguration.test(
+        name, brokers: servers.brokers, url: servers.url, deadLetters: .topic("\(name).dead"))
+      try await withSink(configuration) { sink in
+        try await sink.wait("an alarm of the dead letter topic") { status in
+          status.alarms.contains { $0.message.contains("\(name).dead") }
+        }
+        try await sink.wait("the rows land meanwhile") { $0.rowsInserted == ledger.count(.row) }
+        servers.mock.clearRefusals(of: .produce)
+        try await sink.waitForAll(of: ledger)
+        try await sink.wait("the alarm is over") { $0.alarms.isEmpty }
+        #expect(await sink.stop() == nil)
+      }
+      var audit = DeliveryAudit()
+      try await audit.read(table: name, clickhouse, ledger)
+      try audit.read(
+        deadLetters: try await TopicDump.records(of: "\(name).dead", partitions: 1, brokers: servers.brokers))
+      audit.expectComplete(ledger)
+    }
+
+    /// The table has the rows although the insert was refused: cutting the block would store them again.
+    @Test func aViewThatFailsIsNotTheRowsFault() async throws {
+      let servers = try SharedServers.required()
+      let name = "dead_view"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try servers.mock.createTopic(name, partitions: 2)
+      try await TestTable.create(name, clickhouse, window: 100)
+      _ = try await clickhouse.queryText("CREATE TABLE \(name)_sums (level UInt8) ENGINE = MergeTree ORDER BY level")
+      _ = try await clickhouse.queryText(
+        "CREATE MATERIALIZED VIEW \(name)_view TO \(name)_sums AS "
+          + "SELECT toUInt8(level + throwIf(id = 123, 'view')) AS level FROM \(name)")
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(400, to: name, partitions: 2)
+      await ledger.close()
+      let configuration = PipelineConfiguration.test(
+        name, brokers: servers.brokers, url: servers.url, deadLetters: .skip)
+      try await withSink(configuration) { sink in
+        try await sink.wait("an alarm of the table") { status in
+          status.alarms.contains { $0.table == name && $0.message.contains("while pushing to view") }
+        }
+        _ = try await clickhouse.queryText("DROP VIEW \(name)_view")
+        try await sink.waitForAll(of: ledger)
+        #expect(sink.status.deadLetters == 0)
+        #expect(await sink.stop() == nil)
+      }
+      var audit = DeliveryAudit()
+      try await audit.read(table: name, clickhouse, ledger)
+      audit.expectComplete(ledger)
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import ClickHouseClient
+import KafkaClient
+import KafkaTestKit
+import Pipeline
+import TestServers
+import Testing
+
+/// Suites with servers of their own: one test at a time, so that none waits for another's share of the machine.
+@Suite(.serialized) struct RealServerTests {}
+
+/// What the tests of a suite share, started once: a mock cluster, and the ClickHouse engine of today behind its front.
+/// Tests keep apart by the names of their topics, tables and groups.
+struct SharedServers: Sendable {
+  let brokers: [String]
+  let mock: MockCluster
+  /// The front's.
+  let url: String
+
+  @TaskLocal static var current: SharedServers?
+
+  static func required() throws -> SharedServers { try #require(current, "the suite has the trait .sharedServers") }
+
+  func clickhouse() throws -> ClickHouseClient { try ClickHouseClient(ClickHouseConfiguration(url: url)) }
+}
+
+struct SharedServersTrait: SuiteTrait, TestScoping {
+  func provideScope(
+    for test: Test, testCase: Test.Case?, performing function: @concurrent @Sendable () async throws -> Void
+  ) async throws {
+    let (front, url) = try await TestMachine.startFront()
+    defer { front.stop() }
+    let mock = try MockCluster(brokers: 2)
+    let servers = SharedServers(brokers: mock.bootstrap, mock: mock, url: url)
+    try await SharedServers.$current.withValue(servers) { try await function() }
+  }
+}
+
+extension Trait where Self == SharedServersTrait {
+  static var sharedServers: Self { Self() }
+}
+
+extension PipelineConfiguration {
+  /// Small blocks and short waits. The name is that of the topic, the table and the group.
+  static func test(
+    _ name: String, brokers: [String], url: String, deadLetters: DeadLetterPolicy = .stop, maxRows: Int = 200
+  ) -> PipelineConfiguration {
+    var configuration = PipelineConfiguration(
+      kafka: KafkaConsumerConfiguration(brokers: brokers, group: name),
+      clickhouse: ClickHouseConfiguration(url: url),
+      routes: [
+        RouteConfiguration(
+          topics: [name], table: name, deadLetters: deadLetters,
+          block: SealPolicy(maxRows: maxRows, linger: .milliseconds(100)))
+      ])
+    configuration.retry = RetryPolicy(initial: .milliseconds(50), cap: .milliseconds(500))
+    configuration.limits.commitInterval = .milliseconds(100)
+    // The mock cluster keeps the place of a member that has left for a session.
+    configuration.kafka.sessionTimeout = .seconds(6)
+    configuration.kafka.revokeDeadline = .milliseconds(2500)
+    return configuration
+  }
+}
