@@ -58,6 +58,8 @@ public final class MockCluster: Sendable {
     let words = UnsafeMutablePointer<CChar>.allocate(capacity: 512)
     defer { unsafe words.deallocate() }
     let configuration = unsafe rd_kafka_conf_new()
+    // Its own client needs no brokers; librdkafka would say on standard error that it has none.
+    unsafe rd_kafka_conf_set(configuration, "log_level", "3", words, 512)
     guard let handle = unsafe rd_kafka_new(RD_KAFKA_PRODUCER, configuration, words, 512) else {
       unsafe rd_kafka_conf_destroy(configuration)
       throw unsafe KafkaError(code: .library, message: "mock cluster: \(String(cString: words))")

@@ -91,19 +91,27 @@ struct SchemaReader {
       throw Self.problem(error, "table", "the table \(route.table)")
     }
     let zones = try await readZones(of: description, server)
-    let deadLetters = try await resolveDeadLetters(route)
+    var findings: [PipelineFinding] = []
+    var deadLetters: ResolvedRoute.DeadLetters?
+    do throws(RouteProblem) {
+      deadLetters = try await resolveDeadLetters(route)
+    } catch {
+      guard case .findings(let found) = error else { throw error }
+      findings = found
+    }
     let result = RecordPlan.resolve(
       table: description, mapping: route.mapping, zones: zones, serverZone: server.zone,
       nullAsDefault: server.nullAsDefault)
     switch result {
     case .success(let plan):
+      guard findings.isEmpty else { throw .findings(findings) }
       return ResolvedRoute(configuration: route, table: name, plan: plan, deadLetterTable: deadLetters)
     case .failure(let found):
       throw .findings(
         found.problems.map { problem in
           PipelineFinding(
             .configuration, problem.column.map { "columns.\($0)" } ?? "table", "table \(route.table): \(problem)")
-        })
+        } + findings)
     }
   }
 

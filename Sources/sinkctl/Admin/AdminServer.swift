@@ -1,7 +1,7 @@
 internal import CSinkMicrohttpd
 internal import Glibc
 internal import Pipeline
-internal import SinkTelemetry
+internal import SinkThreads
 
 struct AdminProblem: Error {
   let message: String
@@ -15,7 +15,7 @@ struct AdminProblem: Error {
   private let pages: AdminPages
 
   init(_ configuration: SinkctlConfiguration.Admin, pipeline: Pipeline) throws(AdminProblem) {
-    pages = AdminPages(pipeline: pipeline)
+    pages = AdminPages(pipeline: pipeline, startedAt: TimeSource.system.wallNanoseconds())
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = in_port_t(UInt16(configuration.port).bigEndian)
@@ -43,11 +43,12 @@ struct AdminProblem: Error {
         }
       }
     }
+    let words = unsafe String(cString: strerror(errno))
     guard unsafe daemon != nil else {
       throw AdminProblem(
         message:
-          "admin.listen: cannot listen on \(configuration.address):\(configuration.port); is another sinkctl running? "
-          + "Give another port, or 'off'")
+          "admin.listen: cannot listen on \(configuration.address):\(configuration.port): "
+          + "\(words). Is another sinkctl running? Give another port, or 'off'")
     }
   }
 
@@ -58,47 +59,4 @@ struct AdminProblem: Error {
   }
 
   deinit { stop() }
-}
-
-/// What each path answers.
-final class AdminPages: Sendable {
-  private let pipeline: Pipeline
-
-  init(pipeline: Pipeline) { self.pipeline = pipeline }
-
-  func page(_ path: String) -> (status: UInt32, type: String, body: String) {
-    switch path {
-    case "/metrics": return (200, "text/plain; version=0.0.4; charset=utf-8", PrometheusText.render(samples))
-    case "/healthz": return (200, "text/plain", "ok\n")
-    case "/readyz":
-      let status = pipeline.status
-      let words =
-        status.phase == .running && status.alarms.isEmpty ? "" : status.alarms.first?.message ?? status.phase.rawValue
-      return words.isEmpty ? (200, "text/plain", "ready\n") : (503, "text/plain", "not ready: \(words)\n")
-    case "/status": return (200, "application/json", StatusText.json(pipeline.status) + "\n")
-    default: return (404, "text/plain", "there are /metrics, /healthz, /readyz and /status\n")
-    }
-  }
-
-  private var samples: [MetricSample] {
-    let build = MetricDescription("sinkctl_build_info", .gauge, "1, with the version.", labels: ["version"])
-    return pipeline.metrics + [MetricSample(build, [VersionCommand.version], .number(1))]
-  }
-
-  static let answer: MHD_AccessHandlerCallback = { context, connection, url, method, _, _, _, _ in
-    guard let context = unsafe context, let url = unsafe url, let method = unsafe method else { return .NO }
-    let pages = unsafe Unmanaged<AdminPages>.fromOpaque(context).takeUnretainedValue()
-    let verb = unsafe String(cString: method)
-    let (status, type, body) =
-      verb == "GET" || verb == "HEAD"
-      ? pages.page(unsafe String(cString: url)) : (405, "text/plain", "only GET is answered here\n")
-    var bytes = Array(body.utf8)
-    guard
-      let response = unsafe MHD_create_response_from_buffer(
-        bytes.count, &bytes, MHD_ResponseMemoryMode.RESPMEM_MUST_COPY)
-    else { return .NO }
-    defer { unsafe MHD_destroy_response(response) }
-    unsafe MHD_add_response_header(response, "Content-Type", type)
-    return unsafe MHD_queue_response(connection, status, response)
-  }
 }

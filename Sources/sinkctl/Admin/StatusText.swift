@@ -1,10 +1,15 @@
+internal import KafkaClient
 internal import Pipeline
 
 /// `/status` and what scripts read: the pipeline's status as JSON. The names hold.
 enum StatusText {
-  static func json(_ status: PipelineStatus) -> String {
-    var json = JSONText()
+  static func json(_ status: PipelineStatus, of configuration: PipelineConfiguration, startedAt: Int64) -> String {
+    var json = JSONText(isSpread: true)
     json.object { json in
+      json.field("version", VersionCommand.version)
+      json.field("started_at", Timestamp.text(startedAt))
+      json.field("group", configuration.kafka.group)
+      json.field("instance_id", configuration.kafka.instanceID)
       json.field("phase", status.phase.rawValue)
       json.field("lag", Int(status.lag))
       json.field("records_received", status.recordsReceived)
@@ -22,6 +27,15 @@ enum StatusText {
           json.element { json in
             json.field("table", alarm.table)
             json.field("message", alarm.message)
+          }
+        }
+      }
+      json.field("routes") { json in
+        for route in configuration.routes {
+          json.element { json in
+            json.field("topics", route.topics.joined(separator: ","))
+            json.field("table", route.table)
+            json.field("delivery", route.delivery.rawValue)
           }
         }
       }

@@ -54,6 +54,7 @@ enum CheckCommand {
 
   private static func report(_ findings: [Finding], _ path: String, _ arguments: Arguments) {
     let isOffline = arguments.has("offline")
+    let findings = findings.sorted { ($0.mark?.line ?? .max, $0.message) < ($1.mark?.line ?? .max, $1.message) }
     guard !arguments.has("json") else { return Terminal.out(json(findings, path, isOffline: isOffline)) }
     for finding in findings {
       Terminal.out(ConfigurationProblem(file: path, mark: finding.mark, message: finding.message).description)

@@ -41,15 +41,26 @@ struct Arguments: Sendable {
 }
 
 /// The exit codes of sysexits(3) that we use.
-enum ExitCode: Int32, Sendable {
+enum ExitCode: Int32, Sendable, CaseIterable {
   case done = 0
   case findings = 1
   case usage = 64
   case unreachable = 69
-  /// A bug of ours, or a failure for good inside librdkafka.
   case software = 70
   case refused = 77
   case configuration = 78
+
+  var meaning: String {
+    switch self {
+    case .done: "done, or drained after a signal"
+    case .findings: "findings of 'check'; a record that cannot become a row where dead_letters is 'stop'"
+    case .usage: "the command line cannot be read"
+    case .unreachable: "a server cannot be reached"
+    case .software: "a failure inside, or another process has taken over our instance id"
+    case .refused: "a server refuses us: credentials, grants, a missing table or topic"
+    case .configuration: "the configuration cannot work"
+    }
+  }
 }
 
 /// A command line that is not one.

@@ -2,7 +2,7 @@
 enum CommandTable {
   static let all: [Command] = [
     RunCommand.command, CheckCommand.command, ProduceCommand.command, DemoCommand.command, VersionCommand.command,
-    HelpText.completions, HelpText.man, HelpText.help,
+    Completions.command, ManualPage.command, HelpText.help,
   ]
 
   static func find(_ name: String) -> Command? { all.first { $0.name == name } }

@@ -37,8 +37,12 @@ enum SignalWatcher {
     unsafe unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 
+  /// A supervisor may send one wish twice, to the process and to its group, as timeout(1) does: that is no second signal.
+  private static let sameWish = Duration.milliseconds(500)
+
   private static func watch(_ end: Int32) {
     var number: UInt8 = 0
+    var firstAt: MonotonicInstant?
     while true {
       guard unsafe read(end, &number, 1) == 1 else { continue }
       let first = action.withLock { action in
@@ -46,11 +50,14 @@ enum SignalWatcher {
         action = nil
         return taken
       }
-      guard let first else {
+      let now = TimeSource.system.monotonic()
+      if let first {
+        firstAt = now
+        first()
+      } else if firstAt.map({ now - $0 > sameWish }) ?? true {
         Terminal.flush(within: .milliseconds(100))
         _exit(128 + Int32(number))
       }
-      first()
     }
   }
 }

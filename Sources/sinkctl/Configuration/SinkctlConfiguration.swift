@@ -35,6 +35,9 @@ struct SinkctlConfiguration {
     var path = path
     while true {
       if let mark = marks[path] { return mark }
+      // A column that the file does not name: its table is what the finding is about.
+      if path.hasSuffix(".columns") { path = String(path.dropLast(7)) + "table" }
+      if let mark = marks[path] { return mark }
       guard let end = path.lastIndex(where: { $0 == "." || $0 == "[" }) else { return nil }
       path = String(path[..<end])
     }

@@ -1,10 +1,14 @@
 /// Writes JSON, for machines that read what we print.
 struct JSONText {
+  /// A line for each field of the outermost object and each element of its arrays, so that people can read it too.
+  private let isSpread: Bool
   private(set) var text = ""
   private var needsComma = false
+  private var depth = 0
+
+  init(isSpread: Bool = false) { self.isSpread = isSpread }
 
   mutating func object(_ body: (inout JSONText) -> Void) { enclose("{", "}", body) }
-  mutating func array(_ body: (inout JSONText) -> Void) { enclose("[", "]", body) }
 
   mutating func field(_ name: String, _ value: String?) {
     key(name)
@@ -23,25 +27,39 @@ struct JSONText {
 
   mutating func field(_ name: String, _ body: (inout JSONText) -> Void) {
     key(name)
-    needsComma = false
-    enclose("[", "]", body)
+    enclose("[", "]", isNamed: true, body)
   }
 
   mutating func element(_ body: (inout JSONText) -> Void) { enclose("{", "}", body) }
 
   private mutating func key(_ name: String) {
-    if needsComma { text += "," }
+    separate()
     needsComma = true
-    text += Self.quoted(name) + ":"
+    text += Self.quoted(name) + (isSpread ? ": " : ":")
   }
 
-  private mutating func enclose(_ open: String, _ close: String, _ body: (inout JSONText) -> Void) {
-    if needsComma { text += "," }
+  private mutating func enclose(
+    _ open: String, _ close: String, isNamed: Bool = false, _ body: (inout JSONText) -> Void
+  ) {
+    if !isNamed { separate() }
     text += open
     needsComma = false
+    depth += 1
     body(&self)
+    depth -= 1
+    if depth < 2, needsComma { breakLine() }
     text += close
     needsComma = true
+  }
+
+  private mutating func separate() {
+    if needsComma { text += "," }
+    if depth > 0, depth < 3 { breakLine() } else if isSpread, needsComma { text += " " }
+  }
+
+  private mutating func breakLine() {
+    guard isSpread else { return }
+    text += "\n" + String(repeating: "  ", count: depth)
   }
 
   static func quoted(_ text: String) -> String {

@@ -1,33 +1,68 @@
 internal import Glibc
 
 /// Lines of a file or of standard input, one at a time, in bounded memory.
-@safe final class LineReader {
-  private let file: UnsafeMutablePointer<FILE>
-  private var buffer: UnsafeMutablePointer<CChar>?
-  private var capacity = 0
-  /// Bytes read so far, line breaks included.
-  private(set) var bytesRead = 0
+final class LineReader {
+  struct Problem: Error {
+    let message: String
+  }
+
+  /// No broker takes a record of this size.
+  static let lineLimitBytes = 256 << 20
+
+  private let name: String
+  private let descriptor: Int32
+  private var chunk = [UInt8](repeating: 0, count: 256 << 10)
+  private var unread = 0..<0
+  private var isAtEnd = false
+  /// The number of the line that `next` returned last, from 1.
+  private(set) var lineNumber = 0
 
   /// - Parameter path: `-` is standard input.
-  /// - Returns: nil where the file cannot be opened; `errno` says why.
-  init?(path: String) {
-    guard let file = unsafe path == "-" ? fdopen(STDIN_FILENO, "r") : fopen(path, "re") else { return nil }
-    unsafe self.file = file
+  init(path: String) throws(Problem) {
+    name = path == "-" ? "standard input" : path
+    descriptor = path == "-" ? dup(STDIN_FILENO) : unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw Self.problem(name) }
   }
 
-  deinit {
-    unsafe free(buffer)
-    unsafe fclose(file)
-  }
+  deinit { close(descriptor) }
 
   /// The next line without its break; nil at the end.
-  func next() -> [UInt8]? {
-    let count = unsafe getline(&buffer, &capacity, file)
-    guard count >= 0, let start = unsafe buffer else { return nil }
-    bytesRead += count
-    var bytes = unsafe [UInt8](UnsafeRawBufferPointer(start: start, count: count))
-    if bytes.last == 0x0A { bytes.removeLast() }
-    if bytes.last == 0x0D { bytes.removeLast() }
-    return bytes
+  func next() throws(Problem) -> [UInt8]? {
+    var line: [UInt8] = []
+    while true {
+      if let end = chunk[unread].firstIndex(of: 0x0A) {
+        line += chunk[unread.lowerBound..<end]
+        unread = end + 1..<unread.upperBound
+        break
+      }
+      line += chunk[unread]
+      guard line.count <= Self.lineLimitBytes else {
+        throw Problem(message: "\(name): line \(lineNumber + 1) is longer than \(Self.lineLimitBytes >> 20) MiB")
+      }
+      guard try fill() else {
+        if line.isEmpty { return nil }
+        break
+      }
+    }
+    lineNumber += 1
+    if line.last == 0x0D { line.removeLast() }
+    return line
+  }
+
+  private func fill() throws(Problem) -> Bool {
+    unread = 0..<0
+    while !isAtEnd {
+      let count = unsafe read(descriptor, &chunk, chunk.count)
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { throw Self.problem(name) }
+      isAtEnd = count == 0
+      unread = 0..<count
+      return count > 0
+    }
+    return false
+  }
+
+  private static func problem(_ name: String) -> Problem {
+    Problem(message: unsafe "\(name): \(String(cString: strerror(errno)))")
   }
 }

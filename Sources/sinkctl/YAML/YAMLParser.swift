@@ -95,12 +95,19 @@ internal import SinkBytes
     guard unsafe yaml_parser_parse(parser, &event) == 1 else {
       let words = unsafe parser.pointee.problem.map { unsafe String(cString: $0) } ?? "unreadable"
       let mark = unsafe parser.pointee.problem_mark
-      let hint = words.contains("start any token") ? "; YAML is indented with spaces, never with tabs" : ""
-      throw problem(SourceMark(line: mark.line + 1, column: mark.column + 1), "is not YAML: \(words)\(hint)")
+      throw problem(
+        SourceMark(line: mark.line + 1, column: mark.column + 1), "is not YAML: \(words)\(Self.hint(words))")
     }
     defer { unsafe yaml_event_delete(&event) }
     let start = unsafe event.start_mark
     return unsafe (Self.read(event), SourceMark(line: start.line + 1, column: start.column + 1))
+  }
+
+  /// What is behind the mistakes that people make most.
+  private static func hint(_ words: String) -> String {
+    if words.contains("start any token") { return "; YAML is indented with spaces, never with tabs" }
+    if words.contains("expected ',' or") { return "; within [ ] and { } a value with ${NAME} stands in quotes" }
+    return ""
   }
 
   private static func read(_ event: yaml_event_t) -> Event {
