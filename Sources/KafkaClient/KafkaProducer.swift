@@ -31,24 +31,29 @@ public final class KafkaProducer: Sendable {
       timestampMilliseconds: timestampMilliseconds, completion: completion)
   }
 
-  /// Sends the record and waits until all in-sync replicas have it.
-  /// - Throws: as the other `send`, and what the delivery ended with.
+  /// Sends the record and waits until all in-sync replicas have it; where the local queue is full, waits for room first.
+  /// - Throws: as the other `send`, and what the delivery ended with; `queueFull` only where the task was cancelled.
   @discardableResult
   public func send(
     topic: String, partition: Int32? = nil, key: [UInt8]? = nil, value: [UInt8]?, headers: [Record.Header] = [],
     timestampMilliseconds: Int64? = nil
   ) async throws(KafkaError) -> Delivery {
-    let result: Result<Delivery, KafkaError> = await withCheckedContinuation { continuation in
-      do throws(KafkaError) {
-        try send(
-          topic: topic, partition: partition, key: key, value: value, headers: headers,
-          timestampMilliseconds: timestampMilliseconds
-        ) { continuation.resume(returning: $0) }
-      } catch {
-        continuation.resume(returning: .failure(error))
+    while true {
+      let result: Result<Delivery, KafkaError> = await withCheckedContinuation { continuation in
+        do throws(KafkaError) {
+          try send(
+            topic: topic, partition: partition, key: key, value: value, headers: headers,
+            timestampMilliseconds: timestampMilliseconds
+          ) { continuation.resume(returning: $0) }
+        } catch {
+          continuation.resume(returning: .failure(error))
+        }
       }
+      guard case .failure(let error) = result, error.code == .queueFull, !Task.isCancelled else {
+        return try result.get()
+      }
+      await core.waitForRoom()
     }
-    return try result.get()
   }
 
   /// Records that are queued or on their way.

@@ -33,6 +33,9 @@ public struct KafkaRecords: AsyncSequence, Sendable {
   /// Asks for the commit and does not wait: an error is logged.
   public func commitLater(_ offsets: [CommittedOffset]) { flow.commitLater(offsets) }
 
+  /// Ends reading and waits until the consumer has left: only then can it be run again.
+  public func close() async { await flow.close() }
+
   public final class AsyncIterator: AsyncIteratorProtocol {
     private let flow: RecordFlow
     private var chunk: ArraySlice<Record> = []

@@ -6,7 +6,8 @@ internal import Synchronization
 /// idempotent producers, and faults on request; clients reach it through `bootstrap` like a real one.
 ///
 /// Bounds: a partition keeps 5 MB or 100,000 records and drops older ones silently, so a producer must not be further
-/// ahead of the reader than that. Regular expressions, transactions and ACLs are a real broker's.
+/// ahead of the reader than that. A new group's first assignment takes 3 s, and one that its last member has left keeps
+/// the next member waiting for the session timeout less a second: give consumers a short one. Regular expressions, transactions and ACLs are a real broker's.
 public final class MockCluster: Sendable {
   /// Kafka's numbers for the requests that tests like to refuse.
   public enum Request: Int16, Sendable {

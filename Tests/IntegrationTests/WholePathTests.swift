@@ -100,9 +100,13 @@ import Testing
     let route = RouteConfiguration(
       topics: ["events"], table: "events", deadLetters: .topic("events.dead"),
       block: SealPolicy(maxRows: 400, linger: .milliseconds(200)))
+    var kafka = KafkaConsumerConfiguration(brokers: brokers, group: "sink")
+    // The mock cluster keeps the second run waiting for the first one's session.
+    kafka.sessionTimeout = .seconds(6)
+    kafka.revokeDeadline = .milliseconds(2500)
     let pipeline = try Pipeline(
       PipelineConfiguration(
-        kafka: KafkaConsumerConfiguration(brokers: brokers, group: "sink"),
+        kafka: kafka,
         clickhouse: ClickHouseConfiguration(url: url), routes: [route]))
     let work = Task { try await pipeline.run() }
     let deadline = ContinuousClock.now + .seconds(90)

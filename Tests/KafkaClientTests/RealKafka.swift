@@ -31,8 +31,8 @@ extension Trait where Self == ConditionTrait {
   }
 }
 
-/// Everything that starts real brokers, one suite after the other.
-@Suite(.serialized, .needsKafka) struct RealKafkaTests {}
+/// Everything on real brokers, one suite after the other.
+@Suite(.serialized, .needsKafka, RealKafka(options: SecuredKafka.options)) struct RealKafkaTests {}
 
 extension Duration {
   /// For waits that end as soon as what they wait for is there.

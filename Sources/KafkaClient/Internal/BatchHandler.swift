@@ -1,23 +1,6 @@
 internal import SinkThreads
 internal import Synchronization
 
-/// Starts each partition where the group left off; shared by the two simple ways to consume.
-func resumeWhereCommitted(
-  _ partitions: [TopicPartition], _ control: borrowing ConsumerControl, timeout: Duration
-) throws(KafkaError) {
-  var starts: [(TopicPartition, offset: Int64)] = []
-  for committed in try control.committedOffsets(partitions, timeout: timeout) {
-    if let error = committed.error { throw error }
-    if let offset = committed.offset {
-      starts.append((committed.partition, offset: offset))
-    } else {
-      starts.append(
-        (committed.partition, offset: try control.offsetForStart(committed.partition, timeout: timeout)))
-    }
-  }
-  try control.assign(starts)
-}
-
 /// What ended a run from the inside, carried to the task that started it.
 final class RunFailure: Sendable {
   private let error = Mutex<(any Error)?>(nil)
@@ -35,6 +18,7 @@ struct BatchHandler: ConsumerHandler, Sendable {
   let commitInterval: Duration?
   let failure: RunFailure
   let body: @Sendable (borrowing RecordBatch) throws -> Void
+  private var member = SimpleMember()
   /// Per partition the offset after the last record that `body` took, where it is not committed yet.
   private var done: [TopicPartition: Int64] = [:]
   private var topics: [UInt: String] = [:]
@@ -56,10 +40,8 @@ struct BatchHandler: ConsumerHandler, Sendable {
     do {
       try body(batch)
     } catch {
-      failure.fail(error)
       isStopping = true
-      control.stop()
-      return
+      return fail(error, control)
     }
     var last = batch[0]
     for index in 1..<max(1, batch.count) {
@@ -77,23 +59,29 @@ struct BatchHandler: ConsumerHandler, Sendable {
   }
 
   mutating func assigned(_ partitions: [TopicPartition], _ control: borrowing ConsumerControl) {
-    do throws(KafkaError) {
-      try resumeWhereCommitted(partitions, control, timeout: Self.answerTimeout)
-    } catch {
-      failure.fail(error)
-      control.stop()
-    }
+    do throws(KafkaError) { _ = try member.assigned(partitions, control) } catch { fail(error, control) }
+  }
+
+  private func fail(_ error: any Error, _ control: borrowing ConsumerControl) {
+    failure.fail(error)
+    control.stop()
+  }
+
+  func event(_ event: ConsumerEvent, _ control: borrowing ConsumerControl) {
+    if let error = member.reasonToEnd(event) { fail(error, control) }
   }
 
   mutating func revoked(
     _ partitions: [TopicPartition], deadline: MonotonicInstant, _ control: borrowing ConsumerControl
   ) {
     try? control.pause(partitions)
+    member.ended(partitions)
     leaving = partitions
     settle(control, deadline)
   }
 
   mutating func lost(_ partitions: [TopicPartition], _ control: borrowing ConsumerControl) {
+    member.ended(partitions)
     for partition in partitions { done[partition] = nil }
     leaving.removeAll { partitions.contains($0) }
   }
@@ -110,6 +98,7 @@ struct BatchHandler: ConsumerHandler, Sendable {
   }
 
   mutating func tick(_ now: MonotonicInstant, _ control: borrowing ConsumerControl) -> MonotonicInstant? {
+    do throws(KafkaError) { _ = try member.retry(now, control) } catch { fail(error, control) }
     guard let commitInterval else { return nil }
     let due = (lastCommit ?? now) + commitInterval
     if lastCommit == nil { lastCommit = now }

@@ -112,8 +112,8 @@ struct CommitStateMachine {
             code: .transport, message: "commit: \(copies) copies of the request went out", isRetriable: true))
     }
     if let error {
-      // A broker's word about the one copy, or librdkafka's own about none, is definite; anything else is not.
-      return isBrokerAnswer(error.nativeCode) || copies == 0 ? .refused(error, offsets) : .unknown(error)
+      // A broker's refusal of the one copy, or librdkafka's own word about none, is definite; anything else is not.
+      return definiteRefusals.contains(error.nativeCode) || copies == 0 ? .refused(error, offsets) : .unknown(error)
     }
     guard copies == 1, issued.generation == answered.generation, issued.epoch == answered.epoch else {
       return .unknown(
@@ -122,6 +122,23 @@ struct CommitStateMachine {
     }
     return .known(offsets)
   }
+
+  /// Kafka's errors that are said before anything is written. After its log was written to, a coordinator may say
+  /// REQUEST_TIMED_OUT (7), COORDINATOR_NOT_AVAILABLE (15) or NOT_COORDINATOR (16), and the offset come back when the
+  /// coordinator is loaded again.
+  private static let definiteRefusals: Set<Int32> = [
+    3,  // UNKNOWN_TOPIC_OR_PARTITION
+    12,  // OFFSET_METADATA_TOO_LARGE
+    14,  // COORDINATOR_LOAD_IN_PROGRESS
+    22,  // ILLEGAL_GENERATION
+    24,  // INVALID_GROUP_ID
+    25,  // UNKNOWN_MEMBER_ID
+    27,  // REBALANCE_IN_PROGRESS
+    28,  // INVALID_COMMIT_OFFSET_SIZE
+    29,  // TOPIC_AUTHORIZATION_FAILED
+    30,  // GROUP_AUTHORIZATION_FAILED
+    82,  // FENCED_INSTANCE_ID
+  ]
 
   private static let late = KafkaError(
     code: .timedOut, message: "commit: no answer before its deadline; it may still be written", isRetriable: true)

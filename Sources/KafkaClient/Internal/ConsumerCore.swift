@@ -3,6 +3,8 @@ internal import Synchronization
 
 /// Everything that a consumer's thread owns, and nobody else: handlers reach it through `ConsumerControl`. Effects that
 /// would call the handler back are put into `deliveries`, which the loop empties.
+///
+/// This half is what librdkafka and the clock bring; `ConsumerCore+Control` is what the handler asks for.
 final class ConsumerCore {
   enum Delivery {
     case assigned([TopicPartition])
@@ -12,22 +14,31 @@ final class ConsumerCore {
     case event(ConsumerEvent)
   }
 
+  enum Change {
+    case unassign([TopicPartition])
+    case assign([(TopicPartition, offset: Int64)])
+  }
+
   let configuration: KafkaConsumerConfiguration
-  private let subscription: KafkaSubscription
+  let subscription: KafkaSubscription
   private let clock: TimeSource
-  private let signals: RunSignals
-  private var native: NativeConsumer
-  private var rebalance: RebalanceStateMachine
-  private var commits = CommitStateMachine()
-  private var deliveries: [Delivery] = []
+  let signals: RunSignals
+  var native: NativeConsumer
+  var rebalance: RebalanceStateMachine
+  var commits = CommitStateMachine()
+  var deliveries: [Delivery] = []
   private var incidents: [NativeConsumer.Incident] = []
   /// Stand still at an offset that the broker does not have; only unassign and assign revives them.
-  private var outOfRange: Set<TopicPartition> = []
-  private var paused: Set<TopicPartition> = []
+  var outOfRange: Set<TopicPartition> = []
+  var paused: Set<TopicPartition> = []
+  /// Were paused when they were unassigned: librdkafka keeps that for the next assignment, which would never be read.
+  var stalePauses: Set<TopicPartition> = []
+  /// Changes of the assignment that nobody asked for wait while librdkafka would take them for an answer.
+  var postponed: [Change] = []
   private var handles: UInt = 1
-  private var commitNumber: UInt64 = 0
-  private(set) var isFinished = false
-  private(set) var wantsRenewal = false
+  var commitNumber: UInt64 = 0
+  var isFinished = false
+  var wantsRenewal = false
   /// The handle can do no more.
   private(set) var fatalError: KafkaError?
 
@@ -92,6 +103,7 @@ final class ConsumerCore {
         attempt { () throws(KafkaError) in try native.unassign(all) }
         report(commits.lost(Set(all).union(lost)))
         deliveries.append(.lost(lost))
+        performPostponed()
       }
     }
     issueCommits()
@@ -105,6 +117,8 @@ final class ConsumerCore {
     let lost = rebalance.dropAll()
     outOfRange = []
     paused = []
+    stalePauses = []
+    postponed = []
     if !lost.isEmpty { deliveries.append(.lost(lost)) }
     signals.door.shut()
     native = try NativeConsumer(configuration, number: handles)
@@ -115,19 +129,24 @@ final class ConsumerCore {
 
   /// Gives everything back and ends the membership.
   func close() {
-    let lost = rebalance.dropAll()
-    // An answer that librdkafka waits for would hold up the closing.
-    if !lost.isEmpty { try? native.unassign([]) }
-    report(commits.dropAll())
+    _ = letGo()
     signals.door.shut()
     if fatalError == nil { _ = native.close(by: now + configuration.closeDeadline, clock) }
   }
 
   /// What the handler must still hear when the run ends by an error.
   func abandon() {
-    let lost = rebalance.dropAll()
-    report(commits.dropAll())
+    let lost = letGo()
     if !lost.isEmpty { deliveries.append(.lost(lost)) }
+  }
+
+  private func letGo() -> [TopicPartition] {
+    // An answer that librdkafka waits for would hold up the closing; a refusal has no consequence any more.
+    if rebalance.isOfferOpen { try? native.assign([]) }
+    if rebalance.isRevoking { try? native.unassign([]) }
+    postponed = []
+    report(commits.dropAll())
+    return rebalance.dropAll()
   }
 
   // MARK: What librdkafka said
@@ -146,10 +165,12 @@ final class ConsumerCore {
       attempt { () throws(KafkaError) in try native.unassign(known) }
       report(commits.lost(Set(lost)))
       deliveries.append(.lost(lost))
+      performPostponed()
     case .askedBack(let partitions, isLost: false):
       deliveries.append(.revoked(partitions, deadline: rebalance.askedBack(partitions, now)))
     case .answered(let number, let error, let offsets):
-      if let outcome = commits.answered(number, error, offsets, situation) { report([outcome]) }
+      let explained = error.map { Self.explained($0, offsets) }
+      if let outcome = commits.answered(number, explained, offsets, situation) { report([outcome]) }
     case .error(let error): deliveries.append(.event(.error(error, nil)))
     case .fatal(let error): fail(error)
     case .statistics(let json):
@@ -172,8 +193,31 @@ final class ConsumerCore {
 
   private func fail(_ error: KafkaError) {
     guard fatalError == nil else { return }
-    fatalError = error
-    deliveries.append(.event(error.code == .fenced ? .fenced(error) : .fatal(error)))
+    guard error.code == .fenced, let instance = configuration.instanceID else {
+      fatalError = error
+      return deliveries.append(.event(.fatal(error)))
+    }
+    let fenced = KafkaError(
+      code: .fenced,
+      message: """
+        another process has joined group \(configuration.group) under our instance id \(instance): \
+        give each process an instance id of its own
+        """, nativeCode: error.nativeCode, nativeName: error.nativeName, isFatal: true)
+    fatalError = fenced
+    deliveries.append(.event(.fenced(fenced)))
+  }
+
+  /// librdkafka gives one error for the whole request, without the offset that it is about.
+  private static func explained(_ error: KafkaError, _ offsets: [CommittedOffset]) -> KafkaError {
+    guard error.code == .offsetMetadataTooLarge,
+      let longest = offsets.max(by: { $0.metadata.utf8.count < $1.metadata.utf8.count })
+    else { return error }
+    return KafkaError(
+      code: error.code,
+      message: """
+        commit \(longest.partition): \(longest.metadata.utf8.count) bytes of metadata are more than the broker's \
+        offset.metadata.max.bytes (4096 by default)
+        """, nativeCode: error.nativeCode, nativeName: error.nativeName)
   }
 
   /// An answer to librdkafka that the handler did not ask for: a refusal is an event.
@@ -181,9 +225,40 @@ final class ConsumerCore {
     do throws(KafkaError) { try body() } catch { deliveries.append(.event(.error(error, nil))) }
   }
 
-  private func end(_ partitions: [TopicPartition]) {
+  func end(_ partitions: [TopicPartition]) {
     outOfRange.subtract(partitions)
+    stalePauses.formUnion(paused.intersection(partitions))
     paused.subtract(partitions)
+    postponed = postponed.map { change in
+      switch change {
+      case .unassign(let list): .unassign(list.filter { !partitions.contains($0) })
+      case .assign(let list): .assign(list.filter { !partitions.contains($0.0) })
+      }
+    }
+  }
+
+  /// At once, or after the answer that librdkafka waits for.
+  func perform(_ change: Change) throws(KafkaError) {
+    guard !rebalance.isRevoking else { return postponed.append(change) }
+    switch change {
+    case .unassign(let partitions): try native.unassign(partitions)
+    case .assign(let partitions):
+      try assignNatively(partitions)
+    }
+  }
+
+  func assignNatively(_ partitions: [(TopicPartition, offset: Int64)]) throws(KafkaError) {
+    let stale = partitions.map(\.0).filter { stalePauses.contains($0) && !paused.contains($0) }
+    if !stale.isEmpty { try native.resume(stale) }
+    stalePauses.subtract(stale)
+    try native.assign(partitions)
+  }
+
+  func performPostponed() {
+    guard !rebalance.isRevoking, !postponed.isEmpty else { return }
+    let changes = postponed
+    postponed = []
+    for change in changes { attempt { () throws(KafkaError) in try perform(change) } }
   }
 
   private func report(_ outcomes: [CommitStateMachine.Outcome]) {
@@ -196,7 +271,7 @@ final class ConsumerCore {
       generation: native.generation, epoch: rebalance.epoch)
   }
 
-  private func issueCommits() {
+  func issueCommits() {
     let isJoining = native.callbacks.isJoining.load(ordering: .sequentiallyConsistent)
     while let request = commits.next(isJoining: isJoining, situation) {
       do throws(KafkaError) {
@@ -206,122 +281,4 @@ final class ConsumerCore {
       }
     }
   }
-}
-
-// MARK: - The handler's side
-
-extension ConsumerCore {
-  var assignment: [TopicPartition] { Array(rebalance.assigned) }
-  var epoch: UInt64 { rebalance.epoch }
-  var memberID: String { native.memberID }
-  var generation: Int32 { native.generation }
-
-  func assign(_ partitions: [(TopicPartition, offset: Int64)]) throws(KafkaError) {
-    guard !partitions.isEmpty else { return }
-    try rebalance.check(partitions.map(\.0))
-    for (partition, offset) in partitions where offset < 0 {
-      throw KafkaError(code: .invalidArgument, message: "assign \(partition): offset \(offset) is negative")
-    }
-    try native.assign(partitions)
-    rebalance.accepted(partitions.map(\.0))
-  }
-
-  func unassign(_ partitions: [TopicPartition]) throws(KafkaError) {
-    for case .unassign(let list) in rebalance.release(partitions) {
-      end(list)
-      try native.unassign(list)
-    }
-  }
-
-  func pause(_ partitions: [TopicPartition]) throws(KafkaError) {
-    guard !partitions.isEmpty else { return }
-    paused.formUnion(partitions)
-    try native.pause(partitions)
-  }
-
-  func resume(_ partitions: [TopicPartition]) throws(KafkaError) {
-    guard !partitions.isEmpty else { return }
-    paused.subtract(partitions)
-    try native.resume(partitions)
-  }
-
-  func seek(_ partition: TopicPartition, to offset: Int64) throws(KafkaError) {
-    guard offset >= 0 else {
-      throw KafkaError(code: .invalidArgument, message: "seek \(partition): offset \(offset) is negative")
-    }
-    guard outOfRange.contains(partition) else { return try native.seek(partition, to: offset) }
-    try native.unassign([partition])
-    try native.assign([(partition, offset: offset)])
-    outOfRange.remove(partition)
-    if paused.contains(partition) { try native.pause([partition]) }
-  }
-
-  func commit(_ offsets: [CommittedOffset], deadline: MonotonicInstant) -> CommitID {
-    commitNumber += 1
-    let id = CommitID(number: commitNumber)
-    if let problem = Self.problem(offsets) {
-      deliveries.append(.committed(id, .refused(problem, offsets)))
-    } else {
-      commits.enqueue(.init(number: commitNumber, offsets: offsets, deadline: deadline))
-      issueCommits()
-    }
-    return id
-  }
-
-  private static func problem(_ offsets: [CommittedOffset]) -> KafkaError? {
-    guard !offsets.isEmpty else { return KafkaError(code: .invalidArgument, message: "commit: no offsets given") }
-    for offset in offsets {
-      guard let value = offset.offset, value >= 0 else {
-        return KafkaError(code: .invalidArgument, message: "commit \(offset.partition): no offset, or a negative one")
-      }
-      guard offset.metadata.utf8.allSatisfy({ 0x20...0x7e ~= $0 }) else {
-        return KafkaError(
-          code: .invalidArgument, message: "commit \(offset.partition): metadata must be printable ASCII")
-      }
-    }
-    return nil
-  }
-
-  func committedOffsets(
-    _ partitions: [TopicPartition], timeout: Duration
-  ) throws(KafkaError) -> [CommittedOffset] {
-    guard !partitions.isEmpty else { return [] }
-    return try native.committed(partitions, timeout: timeout)
-  }
-
-  func watermarks(_ partition: TopicPartition, timeout: Duration) throws(KafkaError) -> (low: Int64, high: Int64) {
-    try native.watermarks(partition, timeout: timeout)
-  }
-
-  func cachedWatermarks(_ partition: TopicPartition) -> (low: Int64, high: Int64)? {
-    native.cachedWatermarks(partition)
-  }
-
-  func offsetForStart(_ partition: TopicPartition, timeout: Duration) throws(KafkaError) -> Int64 {
-    var start = configuration.start
-    if case .assignment(let list) = subscription, let own = list.first(where: { $0.partition == partition }) {
-      switch own.start {
-      case .offset(let offset): return offset
-      case .earliest: start = .earliest
-      case .latest: start = .latest
-      case .committed:
-        if let offset = try committedOffsets([partition], timeout: timeout).first?.offset { return offset }
-      }
-    }
-    switch start {
-    case .earliest: return try watermarks(partition, timeout: timeout).low
-    case .latest: return try watermarks(partition, timeout: timeout).high
-    case .error:
-      throw KafkaError(
-        code: .offsetOutOfRange,
-        message: """
-          group \(configuration.group) has no offset for \(partition) and start is `error`: \
-          commit one, or start at earliest or latest
-          """)
-    }
-  }
-
-  func stop() { signals.requestStop() }
-  func finish() { isFinished = true }
-  func renew() { wantsRenewal = true }
 }

@@ -176,6 +176,7 @@ extension NativeCallbacks {
   }
 
   private func log(_ level: Int32, _ facility: String, _ line: String) {
+    if facility == "CONFWARN", PropertyTable.misnamed.contains(where: line.contains) { return }
     let severity: LogLevel =
       switch level {
       case ...2: .critical

@@ -6,6 +6,7 @@ internal import CRdKafka
   private static let wordsCapacity = 512
 
   let pointer: OpaquePointer
+  private let properties: [Property]
 
   /// - Throws: `configuration`, naming the property and its value, unless that is a secret.
   init(_ properties: [Property]) throws(KafkaError) {
@@ -17,6 +18,7 @@ internal import CRdKafka
       throw error
     }
     unsafe pointer = fresh
+    self.properties = properties
   }
 
   deinit { unsafe rd_kafka_conf_destroy(pointer) }
@@ -34,8 +36,11 @@ internal import CRdKafka
     unsafe callbacks.install(in: copy, type)
     guard let handle = unsafe rd_kafka_new(type, copy, words, Self.wordsCapacity) else {
       unsafe rd_kafka_conf_destroy(copy)
-      throw unsafe .configuration(
-        "librdkafka \(KafkaLibrary.version) refused the configuration: \(String(cString: words))")
+      let said = unsafe String(cString: words)
+      let values = properties.filter { said.contains($0.name) && !$0.isSecret }.map { "\($0.name) = \($0.value)" }
+      throw .configuration(
+        "librdkafka \(KafkaLibrary.version) refused the configuration: \(said)"
+          + (values.isEmpty ? "" : " (\(values.joined(separator: ", ")))"))
     }
     return unsafe handle
   }

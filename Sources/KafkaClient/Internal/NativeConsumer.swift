@@ -147,6 +147,10 @@ extension NativeConsumer {
     let list = NativePartitionList(partitions)
     try unsafe check(rd_kafka_resume_partitions(handle, list.pointer), "resume \(partitions)")
     try list.throwFirstError("resume")
+    // Nothing tells the brokers' threads, which sleep up to a second. A request wakes them; nobody waits for its answer.
+    let question = NativePartitionList(capacity: partitions.count)
+    for partition in partitions { question.add(partition, offset: Int64(RD_KAFKA_OFFSET_END)) }
+    _ = unsafe rd_kafka_offsets_for_times(handle, question.pointer, 0)
   }
 
   func seek(_ partition: TopicPartition, to offset: Int64) throws(KafkaError) {
@@ -154,7 +158,7 @@ extension NativeConsumer {
     list.add(partition, offset: offset)
     // With a time-out, librdkafka 2.0 sometimes says that it passed although the seek worked: do not wait.
     try unsafe check(rd_kafka_seek_partitions(handle, list.pointer, 0), "seek \(partition) to \(offset)")
-    try list.throwFirstError("seek to \(offset) in")
+    try list.throwFirstError("seek to \(offset) in", except: RD_KAFKA_RESP_ERR__IN_PROGRESS)
   }
 
   /// The group as this member knows it: `CGMDv2:`, the generation in the machine's byte order, then names.
@@ -194,6 +198,8 @@ extension NativeConsumer {
     let list = NativePartitionList(partitions)
     try unsafe check(
       rd_kafka_committed(handle, list.pointer, timeout.milliseconds), "committed offsets of \(partitions)")
+    // An offset that could not be read is not one that is not there.
+    try list.throwFirstError("committed offset of")
     return list.offsets("committed offset of")
   }
 

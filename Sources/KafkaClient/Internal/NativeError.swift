@@ -5,7 +5,7 @@ extension KafkaError {
   init(_ native: rd_kafka_resp_err_t, _ subject: String, detail: String? = nil, isFatal: Bool = false) {
     let words = unsafe String(cString: rd_kafka_err2str(native))
     let said = detail.map { $0.isEmpty ? words : $0 } ?? words
-    let code = Self.code(of: native)
+    let code = Self.isOurCertificateRefused(said) ? .authentication : Self.code(of: native)
     self.init(
       code: code, message: "\(subject): \(said)\(Self.advice(native, said))", nativeCode: native.rawValue,
       nativeName: unsafe String(cString: rd_kafka_err2name(native)),
@@ -19,6 +19,11 @@ extension KafkaError {
     let words = unsafe String(cString: rd_kafka_error_string(error))
     unsafe self.init(code, subject, detail: words, isFatal: rd_kafka_error_is_fatal(error) != 0)
     unsafe rd_kafka_error_destroy(error)
+  }
+
+  /// librdkafka calls a TLS alert of the broker an error of the transport.
+  private static func isOurCertificateRefused(_ said: String) -> Bool {
+    said.contains("SSL alert") && (said.contains("certificate") || said.contains("unknown ca"))
   }
 
   static let retriable: Set<Code> = [.transport, .timedOut, .staleMember, .queueFull, .assignmentLost]
@@ -63,11 +68,22 @@ extension KafkaError {
 
   /// What to do, where librdkafka's words do not say it.
   private static func advice(_ native: rd_kafka_resp_err_t, _ said: String) -> String {
-    switch native {
+    if isOurCertificateRefused(said) {
+      return """
+        . The broker wants a certificate of ours that it trusts (mutual TLS): look at the certificate file and the key \
+        file, and at who signed them
+        """
+    }
+    return switch native {
     case RD_KAFKA_RESP_ERR__AUTHENTICATION where said.contains("SCRAM") && KafkaLibrary.scramNeedsNewerLibrary:
       """
       . librdkafka \(KafkaLibrary.version) cannot do SCRAM with Kafka 4.x, whatever the password: \
       run with librdkafka 2.6.1 or later
+      """
+    case RD_KAFKA_RESP_ERR__SSL where said.contains("certificate verify failed"):
+      """
+      . The broker's certificate is not from an authority that we trust, or is for another host name: \
+      look at the CA file (ssl.ca.location) and at the name in `brokers`
       """
     case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
       ". Another process has joined the group under our instance id: give each process its own"
@@ -77,6 +93,3 @@ extension KafkaError {
     }
   }
 }
-
-/// Whether the answer comes from a broker, as opposed to librdkafka itself.
-func isBrokerAnswer(_ code: Int32) -> Bool { code > 0 }

@@ -57,11 +57,13 @@ internal import CRdKafka
   func offsets(_ subject: String) -> [CommittedOffset] { unsafe Self.offsets(of: pointer, subject) }
 
   /// - Throws: the first error that an element carries.
-  func throwFirstError(_ subject: String) throws(KafkaError) {
+  func throwFirstError(
+    _ subject: String, except harmless: rd_kafka_resp_err_t = RD_KAFKA_RESP_ERR_NO_ERROR
+  ) throws(KafkaError) {
     for index in 0..<Int(unsafe pointer.pointee.cnt) {
       let element = unsafe pointer.pointee.elems[index]
       let code = unsafe element.err
-      guard code != RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
+      guard code != RD_KAFKA_RESP_ERR_NO_ERROR, code != harmless else { continue }
       throw unsafe KafkaError(code, "\(subject) \(Self.partition(of: element))")
     }
   }

@@ -5,12 +5,17 @@ internal import Synchronization
 /// Owns a producer's `rd_kafka_t` and the thread that serves its delivery reports.
 final class ProducerCore: Sendable {
   /// Sendable: librdkafka's producer calls may come from any thread; the lock keeps the handle alive under a caller.
-  @safe private struct Native: @unchecked Sendable { let handle: OpaquePointer }
+  @safe private struct Native: @unchecked Sendable {
+    let handle: OpaquePointer
+    let queue: OpaquePointer
+  }
 
   private struct State {
     var native: Native?
     var isClosing = false
     var flushes: [Flush] = []
+    /// Senders that found the queue full.
+    var waiting: [OneShot<Void>] = []
     var drainDeadline: MonotonicInstant?
   }
 
@@ -25,17 +30,26 @@ final class ProducerCore: Sendable {
     init(_ completion: @escaping KafkaProducer.Completion) { self.completion = completion }
   }
 
+  /// The longest wait without looking around; whoever has something to say calls at the door.
+  private static let waitMax: Int32 = 1000
+  /// While somebody flushes: how late the end of it is noticed.
+  private static let flushStep: Int32 = 20
+  private static let purgePatience = Duration.seconds(5)
+
   private let callbacks: NativeCallbacks
+  private let door = WakeDoor()
   private let state: Mutex<State>
   private let ended = OneShot<Void>()
   private let clock = TimeSource.system
 
   init(_ configuration: KafkaProducerConfiguration) throws(KafkaError) {
     let callbacks = NativeCallbacks(configuration.logger)
-    let native = try unsafe Native(
-      handle: NativeConfiguration(PropertyTable.producer(configuration)).open(RD_KAFKA_PRODUCER, callbacks))
-    unsafe rd_kafka_set_log_queue(native.handle, nil)
+    let handle = try unsafe NativeConfiguration(PropertyTable.producer(configuration)).open(
+      RD_KAFKA_PRODUCER, callbacks)
+    unsafe rd_kafka_set_log_queue(handle, nil)
+    let native = unsafe Native(handle: handle, queue: rd_kafka_queue_get_main(handle))
     self.callbacks = callbacks
+    unsafe door.open(native.queue)
     state = Mutex(State(native: native))
     NamedThread(name: "kafka-producer") { self.serve(native) }.detach()
   }
@@ -72,6 +86,18 @@ final class ProducerCore: Sendable {
     throw failure
   }
 
+  /// Returns when deliveries may have ended since the call.
+  func waitForRoom() async {
+    let room = OneShot<Void>()
+    let isOpen = state.withLock { state in
+      guard state.native != nil else { return false }
+      state.waiting.append(room)
+      return true
+    }
+    guard isOpen else { return }
+    await room.value
+  }
+
   var pendingCount: Int {
     state.withLock { state in
       guard let native = state.native else { return 0 }
@@ -88,6 +114,7 @@ final class ProducerCore: Sendable {
       return true
     }
     guard isOpen else { return }
+    door.wake()
     let pending = await end.value
     guard pending > 0 else { return }
     throw KafkaError(
@@ -107,33 +134,54 @@ final class ProducerCore: Sendable {
       state.isClosing = true
       state.drainDeadline = min(state.drainDeadline ?? deadline, deadline)
     }
+    door.wake()
   }
 
   // MARK: The producer's thread
 
   private func serve(_ native: Native) {
     while true {
+      _ = door.takeWish()
       let (isFlushing, drainDeadline) = state.withLock { (!$0.flushes.isEmpty, $0.drainDeadline) }
       if isFlushing || drainDeadline != nil {
         // Sends without lingering, and serves what comes.
-        _ = unsafe rd_kafka_flush(native.handle, 20)
+        _ = unsafe rd_kafka_flush(native.handle, Self.flushStep)
       } else {
-        _ = unsafe rd_kafka_poll(native.handle, 20)
+        _ = unsafe rd_kafka_poll(native.handle, door.hasWish ? 0 : Self.waitMax)
       }
       // Errors of connections are in librdkafka's log lines, and a delivery reports its own.
       _ = callbacks.takeNotes()
       let pending = Int(unsafe rd_kafka_outq_len(native.handle))
       endFlushes(pending)
+      endWaits()
       if let drainDeadline, pending == 0 || drainDeadline <= clock.monotonic() { break }
     }
+    end(native)
+  }
+
+  private func end(_ native: Native) {
     // Purging completes what is left, with an error, before the handle goes.
     unsafe rd_kafka_purge(native.handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
-    while unsafe rd_kafka_outq_len(native.handle) > 0, unsafe rd_kafka_poll(native.handle, 100) >= 0 {}
+    let deadline = clock.monotonic() + Self.purgePatience
+    while unsafe rd_kafka_outq_len(native.handle) > 0, clock.monotonic() < deadline {
+      unsafe rd_kafka_poll(native.handle, Self.flushStep)
+    }
     state.withLock { $0.native = nil }
     endFlushes(0)
-    unsafe rd_kafka_destroy(native.handle)
-    extendLifetime(callbacks)
+    endWaits()
+    door.shut()
+    unsafe rd_kafka_queue_destroy(native.queue)
+    unsafe Reaper.destroy(native.handle, keeping: callbacks)
     ended.resolve(())
+  }
+
+  private func endWaits() {
+    let over = state.withLock { state in
+      let over = state.waiting
+      state.waiting = []
+      return over
+    }
+    for room in over { room.resolve(()) }
   }
 
   private func endFlushes(_ pending: Int) {

@@ -61,6 +61,9 @@ enum PropertyTable {
     return try merge(common(brokers, clientID, security), properties, fixed: ["log.queue": "true"])
   }
 
+  /// librdkafka before 2.2 says at each start that a consumer ignores them; it does not.
+  static let misnamed = ["retry.backoff.ms is a producer property"]
+
   /// What exactly-once and at-least-once delivery stand on: offsets move only by our own commits, a missing offset is an
   /// error and not a guess, rebalances are cooperative, the end of a partition is an event.
   private static let deliveryProtocol = [
@@ -128,6 +131,8 @@ enum PropertyTable {
       Property(name: "reconnect.backoff.max.ms", value: "1000"),
       Property(name: "retry.backoff.ms", value: "1000"),
       Property(name: "retry.backoff.max.ms", value: "1000", isOptional: true),
+      // Connect at once: a newer librdkafka otherwise waits half of the back-off above before its second connection.
+      Property(name: "enable.sparse.connections", value: "false", isOptional: true),
     ]
     let layer = security.tls == nil ? "plaintext" : "ssl"
     table.append(

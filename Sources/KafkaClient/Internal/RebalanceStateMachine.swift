@@ -28,6 +28,14 @@ struct RebalanceStateMachine {
     return min(offerDeadline, revocation?.deadline ?? offerDeadline)
   }
 
+  /// Librdkafka waits for an assign call.
+  var isOfferOpen: Bool { offerDeadline != nil }
+
+  /// Librdkafka waits for an unassign call, and takes the first one, whatever it names, for the answer.
+  var isRevoking: Bool { revocation != nil }
+
+  func isOurs(_ partition: TopicPartition) -> Bool { assigned.contains(partition) || offered.contains(partition) }
+
   /// The group gives. Librdkafka needs an answer also to an empty list.
   /// - Returns: whether to answer with an empty assign call at once.
   mutating func given(_ partitions: [TopicPartition], _ now: MonotonicInstant) -> Bool {
@@ -69,7 +77,9 @@ struct RebalanceStateMachine {
   enum Release: Equatable {
     /// Others of the same revocation are still held.
     case wait
-    /// Call unassign with these now; with none it only answers librdkafka.
+    /// Answer the revocation by an unassign call with these; with none too.
+    case giveBack([TopicPartition])
+    /// Nobody asked for these: they stay offered.
     case unassign([TopicPartition])
   }
 
@@ -79,20 +89,15 @@ struct RebalanceStateMachine {
     let asked = revocation?.all ?? []
     let voluntary = partitions.filter { assigned.contains($0) && !asked.contains($0) }
     offered.subtract(partitions)
-    if !voluntary.isEmpty {
-      assigned.subtract(voluntary)
-      offered.formUnion(voluntary)
-      releases.append(.unassign(voluntary))
+    if var current = revocation {
+      current.remaining.subtract(partitions)
+      revocation = current
+      releases.append(current.remaining.isEmpty ? .giveBack(giveBack(current)) : .wait)
     }
-    guard var current = revocation else { return releases }
-    current.remaining.subtract(partitions)
-    revocation = current
-    if current.remaining.isEmpty {
-      releases.append(giveBack(current))
-    } else if releases.isEmpty {
-      releases.append(.wait)
-    }
-    return releases
+    guard !voluntary.isEmpty else { return releases }
+    assigned.subtract(voluntary)
+    offered.formUnion(voluntary)
+    return releases + [.unassign(voluntary)]
   }
 
   enum Overdue: Equatable {
@@ -110,7 +115,7 @@ struct RebalanceStateMachine {
     }
     if let current = revocation, current.deadline <= now {
       let lost = current.remaining.sorted()
-      if case .unassign(let all) = giveBack(current) { overdue.append(.takeBack(all, lost: lost)) }
+      overdue.append(.takeBack(giveBack(current), lost: lost))
     }
     return overdue
   }
@@ -141,10 +146,10 @@ struct RebalanceStateMachine {
     return all
   }
 
-  private mutating func giveBack(_ current: Revocation) -> Release {
+  private mutating func giveBack(_ current: Revocation) -> [TopicPartition] {
     let held = current.all.intersection(assigned)
     assigned.subtract(held)
     revocation = nil
-    return .unassign(held.sorted())
+    return held.sorted()
   }
 }

@@ -1,3 +1,4 @@
+internal import SinkTelemetry
 internal import SinkThreads
 internal import Synchronization
 
@@ -62,9 +63,26 @@ final class RecordFlow: Sendable {
     return await answer.value
   }
 
-  func commitLater(_ offsets: [CommittedOffset]) { post((offsets, .seconds(5), OneShot())) }
+  func commitLater(_ offsets: [CommittedOffset]) {
+    let answer = OneShot<CommitResult>()
+    post((offsets, .seconds(5), answer))
+    let logger = consumer.configuration.logger
+    Task {
+      switch await answer.value {
+      case .known: break
+      case .refused(let error, _), .unknown(let error):
+        logger.warning("a commit that nobody waits for failed", ["error": error.message])
+      }
+    }
+  }
 
   func stop() { state.withLock { $0.run }?.cancel() }
+
+  func close() async {
+    let run = state.withLock { $0.run }
+    run?.cancel()
+    await run?.value
+  }
 
   private func post(_ request: CommitRequest) {
     let isOpen = state.withLock { state in
@@ -135,6 +153,13 @@ final class RecordFlow: Sendable {
     return isOver
   }
 
+  func forget(_ partitions: Set<TopicPartition>) {
+    state.withLock { state in
+      state.records.removeAll { partitions.contains($0.topicPartition) }
+      state.bytes = state.records.reduce(0) { $0 + $1.memoryBytes }
+    }
+  }
+
   var bufferedBytes: Int { state.withLock { $0.bytes } }
 
   func takeCommits() -> [CommitRequest] {
@@ -162,6 +187,7 @@ struct RecordFlowHandler: ConsumerHandler, Sendable {
 
   private let flow: RecordFlow
   private let failure: RunFailure
+  private var member = SimpleMember()
   private var isPaused = false
   private var waiting: [CommitID: OneShot<CommitResult>] = [:]
   private var leaving: [TopicPartition] = []
@@ -175,26 +201,39 @@ struct RecordFlowHandler: ConsumerHandler, Sendable {
   mutating func records(_ batch: borrowing RecordBatch, _ control: borrowing ConsumerControl) {
     guard flow.append(batch), !isPaused else { return }
     isPaused = true
-    attempt(control) { (control) throws(KafkaError) in try control.pause(control.assignment) }
+    do throws(KafkaError) { try control.pause(control.assignment) } catch { fail(error, control) }
   }
 
   mutating func assigned(_ partitions: [TopicPartition], _ control: borrowing ConsumerControl) {
-    let isPaused = isPaused
-    attempt(control) { (control) throws(KafkaError) in
-      try resumeWhereCommitted(partitions, control, timeout: Self.answerTimeout)
-      if isPaused { try control.pause(partitions) }
+    do throws(KafkaError) {
+      try begun(member.assigned(partitions, control), control)
+    } catch {
+      fail(error, control)
     }
+  }
+
+  private func begun(_ partitions: [TopicPartition], _ control: borrowing ConsumerControl) throws(KafkaError) {
+    if isPaused { try control.pause(partitions) }
   }
 
   mutating func revoked(
     _ partitions: [TopicPartition], deadline: MonotonicInstant, _ control: borrowing ConsumerControl
   ) {
+    leave(partitions)
     leaving = partitions
+    do throws(KafkaError) { try control.pause(partitions) } catch { fail(error, control) }
     settle(control)
   }
 
   mutating func lost(_ partitions: [TopicPartition], _ control: borrowing ConsumerControl) {
+    leave(partitions)
     leaving.removeAll { partitions.contains($0) }
+  }
+
+  /// Another member reads from where we committed: what waits here would be read twice.
+  private mutating func leave(_ partitions: [TopicPartition]) {
+    member.ended(partitions)
+    flow.forget(Set(partitions))
   }
 
   mutating func committed(_ commit: CommitID, _ result: CommitResult, _ control: borrowing ConsumerControl) {
@@ -202,21 +241,21 @@ struct RecordFlowHandler: ConsumerHandler, Sendable {
     settle(control)
   }
 
-  mutating func event(_ event: ConsumerEvent, _ control: borrowing ConsumerControl) {
-    // A small user has no way to seek: standing still in silence would be worse.
-    if case .offsetOutOfRange(_, let error) = event {
-      failure.fail(error)
-      control.stop()
-    }
+  func event(_ event: ConsumerEvent, _ control: borrowing ConsumerControl) {
+    if let error = member.reasonToEnd(event) { fail(error, control) }
   }
 
   mutating func tick(_ now: MonotonicInstant, _ control: borrowing ConsumerControl) -> MonotonicInstant? {
     for request in flow.takeCommits() {
       waiting[control.commit(request.offsets, deadline: now + request.timeout)] = request.answer
     }
-    if isPaused, flow.bufferedBytes <= flow.bufferBytes / 2 {
+    do throws(KafkaError) {
+      try begun(member.retry(now, control), control)
+      guard isPaused, flow.bufferedBytes <= flow.bufferBytes / 2 else { return nil }
       isPaused = false
-      attempt(control) { (control) throws(KafkaError) in try control.resume(control.assignment) }
+      try control.resume(control.assignment)
+    } catch {
+      fail(error, control)
     }
     return nil
   }
@@ -232,19 +271,13 @@ struct RecordFlowHandler: ConsumerHandler, Sendable {
     if !leaving.isEmpty {
       let leaving = leaving
       self.leaving = []
-      attempt(control) { (control) throws(KafkaError) in try control.unassign(leaving) }
+      do throws(KafkaError) { try control.unassign(leaving) } catch { fail(error, control) }
     }
     if isStopping { control.finish() }
   }
 
-  private func attempt(
-    _ control: borrowing ConsumerControl, _ body: (borrowing ConsumerControl) throws(KafkaError) -> Void
-  ) {
-    do throws(KafkaError) {
-      try body(control)
-    } catch {
-      failure.fail(error)
-      control.stop()
-    }
+  private func fail(_ error: KafkaError, _ control: borrowing ConsumerControl) {
+    failure.fail(error)
+    control.stop()
   }
 }
