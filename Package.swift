@@ -77,7 +77,8 @@ let package = Package(
       "ClickHouseClientTests",
       ["ClickHouseClient", "ClickHouseTestKit", "TestServers", "SinkBytes", "SinkTelemetry", "SinkThreads"]),
     tests(
-      "PipelineTests", ["Pipeline", "KafkaClient", "ClickHouseClient", "SinkBytes", "SinkThreads", "SinkTelemetry"]),
+      "PipelineTests",
+      ["Pipeline", "KafkaClient", "ClickHouseClient", "SinkBytes", "SinkThreads", "SinkTelemetry", "TestServers"]),
     tests(
       "SinkctlTests",
       [

@@ -1,7 +1,8 @@
+import Glibc
+
 // What one record costs from its bytes to 13 typed columns: the same record as Benchmarks/end-to-end. Benchmarks/decode
 // builds and runs it.
 @testable import ClickHouseClient
-import Glibc
 @testable import Pipeline
 
 let columns: [(String, String)] = [
@@ -54,8 +55,9 @@ func record(_ number: Int, _ random: inout Generator) -> String {
 func makePlan() throws -> RecordPlan {
   let described = try columns.map { ColumnDescription(name: $0.0, type: try ColumnType.parse($0.1)) }
   let table = TableDescription(name: try TableName("bench"), engine: "MergeTree", columns: described)
+  let server = ServerTraits(zone: "UTC", nullAsDefault: true, times: .wide)
   return try RecordPlan.resolve(
-    table: table, mapping: MappingConfiguration(), zones: ["UTC": .utc], serverZone: "UTC", nullAsDefault: true
+    table: table, mapping: MappingConfiguration(), zones: ["UTC": .utc], server: server
   ).get()
 }
 

@@ -17,16 +17,18 @@ extension JSONNumber {
     return value
   }
 
-  /// The number times `10^scale`, exactly, where it fits 18 digits without more ado; else nil.
+  /// The number times `10^scale`, exactly, where 64 bits hold it and no digits are to be cut; else nil.
   @inlinable @inline(__always) public func shortScaled(by scale: Int) -> Int64? {
     let places = Int(exponent) &+ scale
-    guard isExact, places >= 0, places <= 9, mantissa < 1_000_000_000 else { return nil }
-    let magnitude = Int64(truncatingIfNeeded: mantissa) &* Self.shortPower(places)
-    return isNegative ? 0 &- magnitude : magnitude
+    guard isExact, places >= 0, places <= 9 else { return nil }
+    let (magnitude, overflow) = mantissa.multipliedReportingOverflow(by: Self.shortPower(places))
+    guard !overflow, magnitude <= UInt64(Int64.max) else { return nil }
+    let value = Int64(truncatingIfNeeded: magnitude)
+    return isNegative ? 0 &- value : value
   }
 
   /// `10^exponent`, up to 9.
-  @inlinable @inline(__always) static func shortPower(_ exponent: Int) -> Int64 {
+  @inlinable @inline(__always) static func shortPower(_ exponent: Int) -> UInt64 {
     switch exponent {
     case 0: 1
     case 1: 10

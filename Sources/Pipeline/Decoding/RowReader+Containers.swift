@@ -44,6 +44,7 @@ extension RowReader {
     let children = unsafe column.pointee.children
     if byte == 0x5B {
       cursor.pass()
+      if cursor.peek() == 0x5D { throw RowFailure(.wrongKind) }
       for index in 0..<Int(op.childCount) {
         try unsafe value(ops + Int(op.firstChild) + index, &cursor, cursor.peek(), children + index)
         let isMore = try json(&cursor) { (cursor) throws(JSONError) in try cursor.more(until: 0x5D) }

@@ -9,25 +9,38 @@ extension RowReader {
   ) throws(RowFailure) {
     switch op.kind {
     case .date:
-      let days = try date(&cursor, byte)
-      guard let value = UInt16(exactly: days) else { throw RowFailure(.badDate) }
+      guard let value = UInt16(exactly: try day(&cursor, byte)) else { throw RowFailure(.badDate) }
       unsafe column.pointee.append(value)
     case .date32:
-      let days = try date(&cursor, byte)
-      guard (TimeRange.firstDay...TimeRange.lastDay).contains(days) else { throw RowFailure(.badDate) }
-      unsafe column.pointee.append(days)
-    case .dateTime:
+      let value = try day(&cursor, byte)
+      guard times.days.contains(value) else { throw RowFailure(.badDate) }
+      unsafe column.pointee.append(value)
+    default:
       guard let value = UInt32(exactly: try ticks(op, digits: 0, &cursor, byte)) else { throw RowFailure(.badDate) }
       unsafe column.pointee.append(value)
-    default: preconditionFailure("no time: \(op.kind)")
     }
   }
 
-  /// A day, as text. A bare number could be days or seconds: it is refused.
-  private mutating func date(_ cursor: inout JSONCursor, _ byte: UInt8) throws(RowFailure) -> Int32 {
-    guard byte == 0x22 else { throw try wrongKind(&cursor) }
-    guard let text = unsafe DateTimeText(try text(&cursor)), text.secondOfDay == nil else { throw RowFailure(.badDate) }
-    return text.days
+  /// A day: as text, or as a number of days since 1970-01-01.
+  private mutating func day(_ cursor: inout JSONCursor, _ byte: UInt8) throws(RowFailure) -> Int32 {
+    if byte == 0x22 {
+      guard let text = unsafe DateTimeText(try text(&cursor)), text.secondOfDay == nil else {
+        throw RowFailure(.badDate)
+      }
+      return text.days
+    }
+    let start = cursor.offset
+    let number = try number(&cursor, byte)
+    do throws(NumberFailure) {
+      return try unsafe number.integer(Int32.self, cursor.bytes(from: start))
+    } catch {
+      throw RowFailure(error == .fraction ? .losesPrecision : .badDate)
+    }
+  }
+
+  private mutating func number(_ cursor: inout JSONCursor, _ byte: UInt8) throws(RowFailure) -> JSONNumber {
+    guard byte == 0x2D || byte &- 0x30 <= 9 else { throw try wrongKind(&cursor) }
+    return try json(&cursor) { (cursor) throws(JSONError) in try cursor.number() }
   }
 
   /// Ticks of `10^-digits` seconds since 1970-01-01 UTC: from a text, or from a number of seconds.
@@ -39,19 +52,19 @@ extension RowReader {
       let bytes = try unsafe text(&cursor)
       if let text = unsafe DateTimeText(bytes) { return try ticks(of: text, digits: digits, op.table) }
       var inner = unsafe JSONCursor(bytes)
-      guard let number = try? inner.number(), inner.isAtEnd else { throw RowFailure(.badDate) }
+      // Eight digits are a day, and this one is none.
+      guard bytes.count != 8, let number = try? inner.number(), inner.isAtEnd else { throw RowFailure(.badDate) }
       return try unsafe ticks(of: number, bytes, digits: digits)
     }
-    guard byte == 0x2D || byte &- 0x30 <= 9 else { throw try wrongKind(&cursor) }
     let start = cursor.offset
-    let number = try json(&cursor) { (cursor) throws(JSONError) in try cursor.number() }
+    let number = try number(&cursor, byte)
     return try unsafe ticks(of: number, cursor.bytes(from: start), digits: digits)
   }
 
   private func ticks(of text: DateTimeText, digits: Int, _ table: Int32) throws(RowFailure) -> Int64 {
     let seconds =
       text.offsetSeconds.map { text.localSeconds - Int64($0) } ?? zone(table).utcSeconds(local: text.localSeconds)
-    guard TimeRange.seconds.contains(seconds) else { throw RowFailure(.badDate) }
+    guard times.seconds.contains(seconds) else { throw RowFailure(.badDate) }
     let (whole, overflow) = seconds.multipliedReportingOverflow(by: PowersOfTen.int64(digits))
     guard !overflow else { throw RowFailure(.badDate) }
     var fraction = Int64(text.fraction)
@@ -68,27 +81,36 @@ extension RowReader {
     return ticks
   }
 
-  /// Seconds, always: a number too large for that (milliseconds, say) is out of range, never the year 9999.
+  /// Seconds; whole numbers of 13, 16 and 19 digits, which no second within the range has, are milli-, micro- and
+  /// nanoseconds.
   private func ticks(
     of number: JSONNumber, _ text: UnsafeRawBufferPointer, digits: Int
   ) throws(RowFailure) -> Int64 {
-    let ticks: Int128
-    do throws(NumberFailure) {
-      ticks = try unsafe number.scaled(by: digits, text)
-    } catch {
-      throw RowFailure(number: error)
+    let scale = digits - (number.exponent == 0 && number.isExact ? Self.epochDigits(number.mantissa) : 0)
+    let ticks: Int64
+    if let short = number.shortScaled(by: scale) {
+      ticks = short
+    } else {
+      do throws(NumberFailure) {
+        guard let value = Int64(exactly: try unsafe number.scaled(by: scale, text)) else { throw .outOfRange }
+        ticks = value
+      } catch {
+        throw RowFailure(error == .fraction ? .losesPrecision : .badDate)
+      }
     }
-    let unit = Int128(PowersOfTen.int64(digits))
-    guard ticks >= Int128(TimeRange.seconds.lowerBound) * unit, ticks < Int128(TimeRange.seconds.upperBound) * unit,
-      let value = Int64(exactly: ticks)
-    else { throw RowFailure(.badDate) }
-    return value
+    let unit = PowersOfTen.int64(digits)
+    guard times.seconds.contains(ticks >= 0 ? ticks / unit : (ticks + 1) / unit - 1) else {
+      throw RowFailure(.badDate)
+    }
+    return ticks
   }
-}
 
-/// What ClickHouse's `Date32` and `DateTime64` hold: 1900-01-01 to 2299-12-31.
-enum TimeRange {
-  static let firstDay: Int32 = -25_567
-  static let lastDay: Int32 = 120_529
-  static let seconds = Int64(firstDay) * 86_400..<(Int64(lastDay) + 1) * 86_400
+  private static func epochDigits(_ epoch: UInt64) -> Int {
+    switch epoch {
+    case 1_000_000_000_000..<10_000_000_000_000: 3
+    case 1_000_000_000_000_000..<10_000_000_000_000_000: 6
+    case 1_000_000_000_000_000_000..<10_000_000_000_000_000_000: 9
+    default: 0
+    }
+  }
 }

@@ -61,7 +61,7 @@ extension RowReader {
     _ body: (JSONNumber, UnsafeRawBufferPointer) throws(NumberFailure) -> Result
   ) throws(RowFailure) -> Result {
     if byte == 0x22 {
-      let bytes = try unsafe text(&cursor)
+      let bytes = try unsafe Self.withoutPlus(text(&cursor))
       var inner = unsafe JSONCursor(bytes)
       guard let number = try? inner.number(), inner.isAtEnd else { throw RowFailure(.wrongKind) }
       return try unsafe checked(number, bytes, body)
@@ -70,6 +70,32 @@ extension RowReader {
     let start = cursor.offset
     let number = try json(&cursor) { (cursor) throws(JSONError) in try cursor.number() }
     return try unsafe checked(number, cursor.bytes(from: start), body)
+  }
+
+  /// ClickHouse takes `+1` as 1; JSON itself has no plus.
+  private static func withoutPlus(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    guard bytes.count > 1, unsafe bytes[0] == 0x2B, unsafe bytes[1] != 0x2D else { return unsafe bytes }
+    return unsafe UnsafeRawBufferPointer(rebasing: bytes[1...])
+  }
+
+  /// `true` or `false`, bare or as a string; nil, with nothing passed, for anything else.
+  private mutating func word(_ cursor: inout JSONCursor, _ byte: UInt8) throws(RowFailure) -> UInt8? {
+    switch byte {
+    case 0x74:
+      try json(&cursor) { (cursor) throws(JSONError) in try cursor.literal("true") }
+      return 1
+    case 0x66:
+      try json(&cursor) { (cursor) throws(JSONError) in try cursor.literal("false") }
+      return 0
+    case 0x22:
+      let start = cursor
+      let word = try unsafe text(&cursor)
+      if unsafe word.elementsEqual("true".utf8) { return 1 }
+      if unsafe word.elementsEqual("false".utf8) { return 0 }
+      cursor = start
+      return nil
+    default: return nil
+    }
   }
 
   @inline(__always)
@@ -102,18 +128,18 @@ extension RowReader {
   private mutating func uncommonInteger<T: FixedWidthInteger>(
     _ type: T.Type, _ cursor: inout JSONCursor, _ byte: UInt8
   ) throws(RowFailure) -> T {
-    if byte == 0x74 || byte == 0x66 { return try bool(&cursor, byte) == 1 ? 1 : 0 }
+    if let word = try word(&cursor, byte) { return word == 1 ? 1 : 0 }
     return try unsafe withNumber(&cursor, byte) { (number, text) throws(NumberFailure) in
       try unsafe number.integer(type, text)
     }
   }
 
   private mutating func double(_ cursor: inout JSONCursor, _ byte: UInt8) throws(RowFailure) -> Double {
-    if byte == 0x74 || byte == 0x66 { return try bool(&cursor, byte) == 1 ? 1 : 0 }
-    if byte == 0x22 {
-      // Numbers that JSON has no form for come as strings.
+    if byte == 0x22 || byte > 0x39 {
+      if let word = try word(&cursor, byte) { return word == 1 ? 1 : 0 }
       let start = cursor
-      if let special = unsafe SpecialNumber.value(try text(&cursor)) { return special }
+      // Numbers that JSON has no form for come as strings.
+      if byte == 0x22, let special = unsafe SpecialNumber.value(try text(&cursor)) { return special }
       cursor = start
     }
     return try unsafe withNumber(&cursor, byte) { (number, text) throws(NumberFailure) in try unsafe number.double(text)
@@ -157,27 +183,12 @@ extension RowReader {
 
   /// `true`, `false`, 1, 0, and the four as strings.
   private mutating func bool(_ cursor: inout JSONCursor, _ byte: UInt8) throws(RowFailure) -> UInt8 {
-    switch byte {
-    case 0x74:
-      try json(&cursor) { (cursor) throws(JSONError) in try cursor.literal("true") }
-      return 1
-    case 0x66:
-      try json(&cursor) { (cursor) throws(JSONError) in try cursor.literal("false") }
-      return 0
-    default:
-      if byte == 0x22 {
-        let start = cursor
-        let word = try unsafe text(&cursor)
-        if unsafe word.elementsEqual("true".utf8) { return 1 }
-        if unsafe word.elementsEqual("false".utf8) { return 0 }
-        cursor = start
-      }
-      let value = try unsafe withNumber(&cursor, byte) { (number, text) throws(NumberFailure) in
-        try unsafe number.integer(UInt8.self, text)
-      }
-      guard value <= 1 else { throw RowFailure(.outOfRange) }
-      return value
+    if let word = try word(&cursor, byte) { return word }
+    let value = try unsafe withNumber(&cursor, byte) { (number, text) throws(NumberFailure) in
+      try unsafe number.integer(UInt8.self, text)
     }
+    guard value <= 1 else { throw RowFailure(.outOfRange) }
+    return value
   }
 
   /// A string as it is meant; any other value as it is written.
@@ -219,19 +230,25 @@ extension RowReader {
     }
   }
 
-  /// A name of the enum, or one of its numbers.
+  /// A name of the enum, or one of its numbers; a string that is both is a name.
   private mutating func enumeration(
     _ op: ColumnOp, _ cursor: inout JSONCursor, _ byte: UInt8, _ column: UnsafeMutablePointer<Column>
   ) throws(RowFailure) {
     let names = enumNames(op.table)
     let value: Int16
-    if byte == 0x22 {
-      let found = unsafe names.table.find(try text(&cursor))
-      guard found >= 0 else { throw RowFailure(.unknownEnumValue) }
+    let start = cursor
+    if byte == 0x22, case let found = unsafe names.table.find(try text(&cursor)), found >= 0 {
       value = names.values[Int(found)]
     } else {
-      guard byte == 0x2D || byte &- 0x30 <= 9 else { throw try wrongKind(&cursor) }
-      value = try integer(Int16.self, &cursor, byte)
+      guard byte == 0x22 || byte == 0x2D || byte &- 0x30 <= 9 else { throw try wrongKind(&cursor) }
+      cursor = start
+      do throws(RowFailure) {
+        value = try unsafe withNumber(&cursor, byte) { (number, text) throws(NumberFailure) in
+          try unsafe number.integer(Int16.self, text)
+        }
+      } catch {
+        throw error.syntax == nil ? RowFailure(.unknownEnumValue) : error
+      }
       guard names.values.contains(value) else { throw RowFailure(.unknownEnumValue) }
     }
     if op.kind == .enum8 {

@@ -28,6 +28,7 @@ internal import SinkBytes
   private let nodes: UnsafeMutablePointer<Node>
   private let tokens: UnsafeMutablePointer<UInt8>
   private let columnCount: Int
+  let times: TimeRange
   /// Columns that the record at hand has filled.
   private var filled = 0
   /// Strings with escapes are spelled out here.
@@ -37,6 +38,7 @@ internal import SinkBytes
   init(_ plan: RecordPlan) {
     self.plan = plan
     columnCount = plan.layout.columnCount
+    times = plan.times
     unsafe ops = .allocate(capacity: max(1, plan.ops.count))
     for (index, op) in plan.ops.enumerated() { unsafe (ops + index).initialize(to: op) }
     unsafe nodes = .allocate(capacity: plan.nodes.count)

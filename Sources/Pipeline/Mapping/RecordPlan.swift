@@ -31,6 +31,7 @@ final class RecordPlan: Sendable {
   /// The first is the record itself.
   let nodes: [Node]
   let zones: [ZoneTransitions]
+  let times: TimeRange
   let enums: [EnumNames]
   /// Names of the elements of named tuples.
   let tuples: [KeyTable]
@@ -47,6 +48,7 @@ final class RecordPlan: Sendable {
     hasMetadata = builder.fills.contains { if case .metadata = $0 { true } else { false } }
     nodes = builder.nodes
     zones = builder.zones
+    times = builder.server.times
     enums = builder.enums
     tuples = builder.tuples
     requiredSettings = builder.needsNullAsDefault ? [("input_format_null_as_default", "1")] : []
@@ -54,16 +56,12 @@ final class RecordPlan: Sendable {
 
   /// Fits a mapping to a table.
   /// - Parameters:
-  ///   - serverZone: where columns without a zone of their own show their times.
   ///   - zones: the transitions of every zone that the table's columns name (`ColumnType.timeZones`).
-  ///   - nullAsDefault: whether the server fills in an expression DEFAULT for NULL in a Native block.
   /// - Returns: the plan, or every problem at once.
   static func resolve(
-    table: TableDescription, mapping: MappingConfiguration, zones: [String: ZoneTransitions], serverZone: String,
-    nullAsDefault: Bool
+    table: TableDescription, mapping: MappingConfiguration, zones: [String: ZoneTransitions], server: ServerTraits
   ) -> Result<RecordPlan, MappingProblems> {
-    var builder = RecordPlanBuilder(
-      mapping: mapping, zonesByName: zones, serverZone: serverZone, nullAsDefault: nullAsDefault)
+    var builder = RecordPlanBuilder(mapping: mapping, zonesByName: zones, server: server)
     builder.build(table)
     guard builder.problems.isEmpty else { return .failure(MappingProblems(builder.problems)) }
     do throws(ClickHouseError) {

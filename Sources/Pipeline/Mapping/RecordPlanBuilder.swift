@@ -5,8 +5,7 @@ internal import SinkBytes
 struct RecordPlanBuilder {
   let mapping: MappingConfiguration
   let zonesByName: [String: ZoneTransitions]
-  let serverZone: String
-  let nullAsDefault: Bool
+  let server: ServerTraits
 
   private(set) var problems: [MappingProblem] = []
   private(set) var layout: [(name: String, type: ColumnType)] = []
@@ -20,13 +19,10 @@ struct RecordPlanBuilder {
   private(set) var needsNullAsDefault = false
   private var zoneIndices: [String: Int32] = [:]
 
-  init(
-    mapping: MappingConfiguration, zonesByName: [String: ZoneTransitions], serverZone: String, nullAsDefault: Bool
-  ) {
+  init(mapping: MappingConfiguration, zonesByName: [String: ZoneTransitions], server: ServerTraits) {
     self.mapping = mapping
     self.zonesByName = zonesByName
-    self.serverZone = serverZone
-    self.nullAsDefault = nullAsDefault
+    self.server = server
   }
 
   mutating func build(_ table: TableDescription) {
@@ -139,7 +135,7 @@ struct RecordPlanBuilder {
     } else if column.defaultKind == .default {
       if let literal = DefaultLiteral.json(column.defaultExpression) {
         fill = .literal(literal)
-      } else if let nullable = type.madeNullable, nullAsDefault {
+      } else if let nullable = type.madeNullable, server.nullAsDefault {
         type = nullable
         fill = .null
         needsNullAsDefault = true
@@ -147,7 +143,7 @@ struct RecordPlanBuilder {
         report(
           column.name,
           "has the DEFAULT \(column.defaultExpression), which only the server can compute, and type \(type) "
-            + (nullAsDefault
+            + (server.nullAsDefault
               ? "cannot say for one row that it is left out"
               : "cannot be left out of single rows with this server version")
             + ": map the column to null, so that the server fills it in every row, or give it a constant DEFAULT")
@@ -207,7 +203,7 @@ struct RecordPlanBuilder {
   }
 
   private mutating func zoneIndex(_ zone: String?) -> Int32 {
-    let name = zone ?? serverZone
+    let name = zone ?? server.zone
     if let known = zoneIndices[name] { return known }
     let index = Int32(zones.count)
     zones.append(zonesByName[name] ?? .utc)

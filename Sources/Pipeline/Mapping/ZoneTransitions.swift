@@ -1,7 +1,7 @@
 /// When a time zone's distance to UTC changes, as the ClickHouse server that will show the times has it.
 ///
 /// No zone files are read here: the server's are the ones that count. A local time that a change skips is read with the
-/// distance before the change; one that comes twice is its first.
+/// distance after the change, one that comes twice with the one before, as ClickHouse does.
 public struct ZoneTransitions: Sendable, Equatable {
   /// Seconds since 1970-01-01 UTC, ascending: from here on the offset of the same index holds.
   public let instants: [Int64]
@@ -29,12 +29,6 @@ public struct ZoneTransitions: Sendable, Equatable {
       let before = middle == 0 ? initialOffset : offsets[middle - 1]
       if instants[middle] + Int64(before) <= localSeconds { low = middle + 1 } else { high = middle }
     }
-    let offset = low == 0 ? initialOffset : offsets[low - 1]
-    let instant = localSeconds - Int64(offset)
-    // Skipped by the change: the new offset puts it before the change, where the old one held.
-    if low > 0, instant < instants[low - 1] {
-      return localSeconds - Int64(low == 1 ? initialOffset : offsets[low - 2])
-    }
-    return instant
+    return localSeconds - Int64(low == 0 ? initialOffset : offsets[low - 1])
   }
 }

@@ -60,28 +60,35 @@ struct SchemaReader {
     case findings([PipelineFinding])
   }
 
-  private struct Server {
-    let version: ServerVersion
-    let zone: String
-    let nullAsDefault: Bool
-  }
-
-  private func readServer() async throws(PipelineError) -> Server {
+  private func readServer() async throws(PipelineError) -> ServerTraits {
     do throws(ClickHouseError) {
       let version = try await client.serverVersion()
       let zone = try await client.queryText("SELECT timezone()").trimmed
       try await client.learnSettings()
       logger.info("ClickHouse answers", ["version": version.description, "timezone": zone])
       // The setting came with 21.x, but Native blocks heed it only since the readers were made one (22.x).
-      return Server(
-        version: version, zone: zone,
-        nullAsDefault: client.knowsSetting("input_format_null_as_default") && version.isAtLeast(22, 6))
+      return ServerTraits(
+        zone: zone,
+        nullAsDefault: client.knowsSetting("input_format_null_as_default") && version.isAtLeast(22, 6),
+        times: try await readTimes())
     } catch {
       throw Self.startError(error)
     }
   }
 
-  private func resolve(_ route: RouteConfiguration, _ server: Server) async throws(RouteProblem) -> ResolvedRoute {
+  /// Asked, not concluded from the version: a server that does not know the type says so, which is an answer too.
+  private func readTimes() async throws(ClickHouseError) -> TimeRange {
+    do throws(ClickHouseError) {
+      let shown = try await client.queryText("SELECT toString(toDateTime64('9999-12-31 23:59:59', 0, 'UTC'))")
+      return shown.trimmed == "9999-12-31 23:59:59" ? .wide : .narrow
+    } catch {
+      guard error.code == .server else { throw error }
+      return .narrow
+    }
+  }
+
+  private func resolve(_ route: RouteConfiguration, _ server: ServerTraits) async throws(RouteProblem) -> ResolvedRoute
+  {
     let name: TableName
     let description: TableDescription
     do throws(ClickHouseError) {
@@ -100,8 +107,7 @@ struct SchemaReader {
       findings = found
     }
     let result = RecordPlan.resolve(
-      table: description, mapping: route.mapping, zones: zones, serverZone: server.zone,
-      nullAsDefault: server.nullAsDefault)
+      table: description, mapping: route.mapping, zones: zones, server: server)
     switch result {
     case .success(let plan):
       guard findings.isEmpty else { throw .findings(findings) }
@@ -134,7 +140,7 @@ struct SchemaReader {
   }
 
   private func readZones(
-    of table: TableDescription, _ server: Server
+    of table: TableDescription, _ server: ServerTraits
   ) async throws(RouteProblem) -> [String: ZoneTransitions] {
     let names = table.insertable.reduce(into: Set<String>()) { $0.formUnion($1.type.timeZones) }
     var zones: [String: ZoneTransitions] = [:]
