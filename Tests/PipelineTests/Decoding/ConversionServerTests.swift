@@ -54,7 +54,7 @@ struct ConversionServerTests {
     guard case .row = decoder.append("{\(record)}", to: &block) else {
       throw ServerProblem(message: "the row was refused")
     }
-    let outcome = try await client.insert(block, into: try TableName("conversions"))
+    let outcome = await client.insert(block, into: try TableName("conversions"))
     guard case .accepted = outcome else { throw ServerProblem(message: "\(outcome)") }
     for (index, cell) in cells.enumerated() {
       let back = try await client.queryText(
