@@ -43,8 +43,8 @@ public enum FreePorts {
 }
 
 /// One question and its answer, with a server on loopback that closes after it.
-enum Loopback {
-  static func exchange(port: Int, _ question: String) throws -> String {
+public enum Loopback {
+  public static func exchange(port: Int, _ question: String) throws -> String {
     guard let socket = connected(to: port) else { throw ServerProblem(message: "nobody listens on port \(port)") }
     defer { close(socket) }
     var patience = timeval(tv_sec: 5, tv_usec: 0)
