@@ -17,7 +17,17 @@ public final class ChildServer: @unchecked Sendable {
     let output = try FileHandle(forWritingTo: log)
     process.standardOutput = output
     process.standardError = output
-    try process.run()
+    try Self.withoutBlockedSignals { try process.run() }
+  }
+
+  /// A child inherits its maker's mask, and the threads of Swift's pool block everything: it would not hear SIGTERM.
+  private static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
+    var none = sigset_t()
+    var previous = sigset_t()
+    unsafe sigemptyset(&none)
+    unsafe pthread_sigmask(SIG_SETMASK, &none, &previous)
+    defer { unsafe pthread_sigmask(SIG_SETMASK, &previous, nil) }
+    try body()
   }
 
   deinit { stop() }

@@ -18,6 +18,7 @@ public final class ClickHouseServer: Sendable {
   }
 
   public let url: String
+  private let port: Int
   /// Of its HTTPS port, where it has one.
   public let tlsPort: Int
   public let directory: URL
@@ -30,9 +31,9 @@ public final class ClickHouseServer: Sendable {
 
   public static func start(_ tls: TLS? = nil) async throws -> ClickHouseServer {
     let server = try ClickHouseServer(tls)
-    let port = Int(server.url.split(separator: ":").last ?? "") ?? 0
     do {
-      try await FreePorts.waitUntilOpen(port)
+      try await FreePorts.waitUntilOpen(server.port)
+      if tls != nil { try await FreePorts.waitUntilOpen(server.tlsPort) }
     } catch {
       throw ServerProblem(message: "clickhouse-server does not come up: \(server.server.output)")
     }
@@ -44,7 +45,8 @@ public final class ClickHouseServer: Sendable {
     directory = FileManager.default.temporaryDirectory.appending(path: "sinkctl-clickhouse-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     let ports = try FreePorts.pick(2)
-    url = "http://127.0.0.1:\(ports[0])"
+    port = ports[0]
+    url = "http://127.0.0.1:\(port)"
     tlsPort = ports[1]
     let configuration = directory.appending(path: "config.xml")
     try Self.configuration(directory, ports, tls).write(to: configuration, atomically: true, encoding: .utf8)

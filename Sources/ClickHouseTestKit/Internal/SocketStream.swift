@@ -50,13 +50,14 @@ enum Ending: Error {
   /// The bytes that have come, at most `limit` of them; waits for the first.
   func receive(atMost limit: Int) throws(Ending) -> [UInt8] {
     while true {
-      var failure: Int32 = 0
+      var (received, failure) = (0, Int32(0))
       let piece = unsafe [UInt8](unsafeUninitializedCapacity: limit) { room, count in
-        count = unsafe max(0, recv(descriptor, room.baseAddress, limit, Int32(MSG_DONTWAIT)))
-        failure = count == 0 ? errno : 0
+        received = unsafe recv(descriptor, room.baseAddress, limit, Int32(MSG_DONTWAIT))
+        if received < 0 { failure = errno }
+        count = max(0, received)
       }
-      if !piece.isEmpty { return piece }
-      guard failure == EAGAIN || failure == EINTR else { throw .gone }
+      if received > 0 { return piece }
+      guard received < 0, failure == EAGAIN || failure == EINTR else { throw .gone }
       try wait(for: Int16(POLLIN), atMost: patience)
     }
   }
