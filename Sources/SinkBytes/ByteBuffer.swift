@@ -1,3 +1,5 @@
+internal import CSinkLibc
+
 /// Bytes that grow at the end, on the heap, owned by one value: no reference count, no exclusivity check, no copy on write.
 ///
 /// The record loop appends to columns of these. `reserve` is the only part that may allocate; `removeAll` keeps the
@@ -10,12 +12,12 @@
 
   public init(capacity: Int = 0) {
     precondition(capacity >= 0)
-    unsafe base = UnsafeMutableRawPointer.allocate(byteCount: max(capacity, 1), alignment: 16)
+    unsafe base = Self.resized(nil, to: capacity)
     used = 0
     room = capacity
   }
 
-  deinit { unsafe base.deallocate() }
+  deinit { unsafe free(base) }
 
   /// Bytes in use.
   public var count: Int { @inlinable get { used } }
@@ -37,15 +39,24 @@
     if room &- used < more { grow(more) }
   }
 
-  /// By half at a time: with doubling, the peak of a growing block is three times its bytes.
+  /// By half at a time: a block's capacity counts against the memory budget.
   @inline(never) @usableFromInline mutating func grow(_ more: Int) {
     precondition(more >= 0)
     let wanted = max(used + more, room + room / 2, 64)
-    let fresh = UnsafeMutableRawPointer.allocate(byteCount: wanted, alignment: 16)
-    unsafe fresh.copyMemory(from: base, byteCount: used)
-    unsafe base.deallocate()
-    unsafe base = fresh
+    unsafe base = Self.resized(base, to: wanted)
     room = wanted
+  }
+
+  /// Gives back what lies behind the bytes in use, for a buffer that will not grow again.
+  public mutating func shrinkToFit() {
+    unsafe base = Self.resized(base, to: used)
+    room = used
+  }
+
+  /// The C library's own: it grows and shrinks large pieces by moving pages, without a copy and without both at once.
+  private static func resized(_ base: UnsafeMutableRawPointer?, to capacity: Int) -> UnsafeMutableRawPointer {
+    guard let base = unsafe realloc(base, max(capacity, 1)) else { fatalError("no memory for \(capacity) bytes") }
+    return unsafe base
   }
 
   /// Appends the value's bytes as they lie in memory, which is little endian on every machine that Swift on Linux runs on.

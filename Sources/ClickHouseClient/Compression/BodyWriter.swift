@@ -93,6 +93,8 @@ internal import SinkBytes
     }
     var finished = ByteBuffer()
     swap(&finished, &body)
+    // It is kept until its insert has landed, and counts by its bytes.
+    finished.shrinkToFit()
     return finished
   }
 
