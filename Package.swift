@@ -64,7 +64,7 @@ let package = Package(
       name: "sinkctl",
       dependencies: [
         "Pipeline", "KafkaClient", "ClickHouseClient", "KafkaTestKit", "SinkBytes", "SinkThreads", "SinkTelemetry",
-        "CSinkYAML", "CSinkMicrohttpd",
+        "CSinkYAML", "CSinkMicrohttpd", "CSinkLibc",
       ],
       swiftSettings: settings),
 
