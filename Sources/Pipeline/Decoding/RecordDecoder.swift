@@ -21,6 +21,9 @@ enum RowOutcome {
   private let transforms: [any Transform]
   var reader: RowReader
   private var rewritten = ByteBuffer()
+  /// The last record's topic: a name is made once, not for each record.
+  private var topicHandle: UInt = 0
+  private var topic = ""
 
   init(plan: RecordPlan, transforms: [any Transform] = []) {
     self.plan = plan
@@ -79,17 +82,23 @@ enum RowOutcome {
     try unsafe reader.fillAbsent(block.columns, block.rows)
   }
 
-  /// With transforms a record is taken apart, changed and put together again: they cost what that costs.
+  /// With transforms a record is taken apart; one that they have changed is put together again.
   private mutating func appendTransformed(_ record: borrowing RecordView, to block: inout Block) -> RowOutcome {
+    guard let value = unsafe record.valueBytes else { preconditionFailure("a tombstone is no row") }
+    if topicHandle != record.topicHandle || topic.isEmpty {
+      topic = record.topic
+      topicHandle = record.topicHandle
+    }
     let verdict: Verdict
     var fields: RecordFields
     do throws(Rejection) {
-      fields = try RecordFields(record)
+      fields = try RecordFields(record, topic: topic)
       verdict = try transforms.applyAll(to: &fields)
     } catch {
       return .rejected(error)
     }
     guard verdict == .keep else { return .dropped }
+    guard fields.isChanged else { return unsafe append(value, record, to: &block) }
     rewritten.removeAll()
     fields.write(to: &rewritten)
     // Taken out for the call: the decoder is changed by it as a whole.

@@ -213,7 +213,9 @@ internal import SinkBytes
     case 0x7B: try unsafe object(child, &cursor, columns, row)
     // As if the object were absent: its columns get what absent fields get.
     case 0x6E: try json(&cursor) { (cursor) throws(JSONError) in try cursor.literal("null") }
-    default: throw RowFailure(.wrongKind).at(column: firstColumn(under: child), offset: cursor.offset)
+    default:
+      let start = cursor.offset
+      throw try wrongKind(&cursor).at(column: firstColumn(under: child), offset: start)
     }
   }
 
@@ -252,6 +254,21 @@ internal import SinkBytes
         try unsafe append(kind, plan.ops[index], record, columns + index)
       }
     }
+  }
+
+  /// The first column whose literal DEFAULT it would not take, if any.
+  static func firstUnfitLiteral(of plan: RecordPlan) -> Int? {
+    var reader = RowReader(plan)
+    let block = Block(layout: plan.layout)
+    for (index, fill) in plan.fills.enumerated() {
+      guard case .literal(let bytes) = fill else { continue }
+      do throws(RowFailure) {
+        try unsafe reader.literal(bytes, index, block.columns + index)
+      } catch {
+        return index
+      }
+    }
+    return nil
   }
 
   private mutating func literal(

@@ -61,14 +61,19 @@ final class RecordPlan: Sendable {
   static func resolve(
     table: TableDescription, mapping: MappingConfiguration, zones: [String: ZoneTransitions], server: ServerTraits
   ) -> Result<RecordPlan, MappingProblems> {
-    var builder = RecordPlanBuilder(mapping: mapping, zonesByName: zones, server: server)
-    builder.build(table)
-    guard builder.problems.isEmpty else { return .failure(MappingProblems(builder.problems)) }
-    do throws(ClickHouseError) {
-      let layout = try BlockLayout(builder.layout)
-      return .success(RecordPlan(builder, layout: layout))
-    } catch {
-      return .failure(MappingProblems([MappingProblem(column: nil, message: error.message)]))
+    // A literal that its column would refuse, such as 300 for a UInt8, means what the server makes of it.
+    var computed: Set<String> = []
+    while true {
+      var builder = RecordPlanBuilder(mapping: mapping, zonesByName: zones, server: server, computed: computed)
+      builder.build(table)
+      guard builder.problems.isEmpty else { return .failure(MappingProblems(builder.problems)) }
+      do throws(ClickHouseError) {
+        let plan = RecordPlan(builder, layout: try BlockLayout(builder.layout))
+        guard let column = RowReader.firstUnfitLiteral(of: plan) else { return .success(plan) }
+        computed.insert(plan.layout.names[column])
+      } catch {
+        return .failure(MappingProblems([MappingProblem(column: nil, message: error.message)]))
+      }
     }
   }
 }

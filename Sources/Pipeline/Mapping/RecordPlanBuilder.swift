@@ -6,6 +6,8 @@ struct RecordPlanBuilder {
   let mapping: MappingConfiguration
   let zonesByName: [String: ZoneTransitions]
   let server: ServerTraits
+  /// Columns whose DEFAULT is the server's to compute, though it looks like a literal.
+  let computed: Set<String>
 
   private(set) var problems: [MappingProblem] = []
   private(set) var layout: [(name: String, type: ColumnType)] = []
@@ -19,10 +21,14 @@ struct RecordPlanBuilder {
   private(set) var needsNullAsDefault = false
   private var zoneIndices: [String: Int32] = [:]
 
-  init(mapping: MappingConfiguration, zonesByName: [String: ZoneTransitions], server: ServerTraits) {
+  init(
+    mapping: MappingConfiguration, zonesByName: [String: ZoneTransitions], server: ServerTraits,
+    computed: Set<String>
+  ) {
     self.mapping = mapping
     self.zonesByName = zonesByName
     self.server = server
+    self.computed = computed
   }
 
   mutating func build(_ table: TableDescription) {
@@ -133,7 +139,7 @@ struct RecordPlanBuilder {
       fill = .metadata(metadata)
       if let problem = metadata.problem(with: type) { report(column.name, problem) }
     } else if column.defaultKind == .default {
-      if let literal = DefaultLiteral.json(column.defaultExpression) {
+      if !computed.contains(column.name), let literal = DefaultLiteral.json(column.defaultExpression) {
         fill = .literal(literal)
       } else if let nullable = type.madeNullable, server.nullAsDefault {
         type = nullable

@@ -8,9 +8,10 @@ struct ZoneReader {
   func read(_ name: String) async throws(ClickHouseError) -> ZoneTransitions {
     if name == "UTC" || name == "Etc/UTC" { return .utc }
     let zone = Self.literal(name)
-    // A zone's offset at a time: its clock's text, read as if it were UTC, less the time itself.
+    // A zone's offset at a time: its clock's text, read as if it were UTC, less the time itself. The zone is an argument
+    // of its own: old servers do not heed the one in the time's type.
     let offset = { (time: String) in
-      "toInt64(toUnixTimestamp(toDateTime(formatDateTime(toDateTime(\(time), \(zone)), '%F %T'), 'UTC'))) - toInt64(\(time))"
+      "toInt64(toUnixTimestamp(toDateTime(formatDateTime(toDateTime(\(time)), '%F %T', \(zone)), 'UTC'))) - toInt64(\(time))"
     }
     let first = try await numbers("SELECT \(offset("toUInt32(86400)")), 0")
     // Days at whose end the offset is another than at their start, then the quarter of an hour within the day.

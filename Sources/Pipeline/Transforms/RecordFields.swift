@@ -1,34 +1,9 @@
 internal import KafkaClient
 internal import SinkBytes
 
-/// A value of a JSON field, as a transform sees it.
-public enum FieldValue: Sendable, Equatable {
-  case null
-  case bool(Bool)
-  /// As it is written: nothing is lost between 64-bit integers, decimals and doubles.
-  case number(String)
-  case string(String)
-  /// An array or object, as JSON text.
-  case json(String)
-
-  public static func integer(_ value: some FixedWidthInteger) -> FieldValue { .number("\(value)") }
-
-  /// JSON has no word for numbers that are not finite: they become the strings that ClickHouse reads.
-  public static func double(_ value: Double) -> FieldValue {
-    value.isFinite ? .number("\(value)") : .string(value.isNaN ? "nan" : value < 0 ? "-inf" : "inf")
-  }
-
-  public var text: String? {
-    if case .string(let text) = self { text } else { nil }
-  }
-
-  /// nil where it is no integer, or beyond 64 bits.
-  public var int64: Int64? {
-    if case .number(let text) = self { Int64(text) } else { nil }
-  }
-}
-
 /// A record that a transform may change: the fields of its JSON object, in their order, and where it came from.
+///
+/// A field costs something when it is looked at or set; what nobody touches goes on as the bytes that it came as.
 public struct RecordFields: Sendable {
   public let topic: String
   public let partition: Int32
@@ -36,17 +11,32 @@ public struct RecordFields: Sendable {
   /// Since 1970-01-01 UTC; -1 where there is none.
   public let timestampMilliseconds: Int64
   public let key: [UInt8]?
-  public private(set) var names: [String] = []
-  private var values: [FieldValue] = []
 
-  init(_ record: borrowing RecordView) throws(Rejection) {
-    topic = record.topic
+  /// The record as it came.
+  private var bytes: [UInt8] = []
+  private var entries: [Entry] = []
+  /// Whether a transform has set or taken away anything.
+  private(set) var isChanged = false
+
+  private struct Entry: Sendable {
+    /// Between the quotes, in `bytes`.
+    var nameRange: Range<Int>
+    /// Where the name is new, or spelled with escapes.
+    var name: String?
+    var valueRange: Range<Int>
+    /// Where the value is new.
+    var value: FieldValue?
+  }
+
+  init(_ record: borrowing RecordView, topic: String) throws(Rejection) {
+    self.topic = topic
     partition = record.partition
     offset = record.offset
     timestampMilliseconds = record.timestampMilliseconds
     key = unsafe record.keyBytes.map { unsafe [UInt8]($0) }
     guard let value = unsafe record.valueBytes else { preconditionFailure("a tombstone has no fields") }
-    try unsafe parse(value)
+    unsafe bytes = [UInt8](value)
+    try parse()
   }
 
   /// Fields without a record, to test a transform with.
@@ -57,25 +47,32 @@ public struct RecordFields: Sendable {
     self.offset = offset
     timestampMilliseconds = -1
     key = nil
-    let bytes = Array(json.utf8)
-    let span = unsafe bytes.span.bytes
-    try unsafe span.withUnsafeBytes { (bytes) throws(Rejection) in try unsafe parse(bytes) }
+    bytes = Array(json.utf8)
+    try parse()
   }
+
+  /// Names of the fields at the top of the record, in their order.
+  public var names: [String] { entries.map(name) }
 
   /// A field by its name, at the top of the record; nil where there is none. Setting nil takes the field away.
   public subscript(name: String) -> FieldValue? {
-    get { names.firstIndex(of: name).map { values[$0] } }
+    get {
+      guard let index = index(of: name) else { return nil }
+      return entries[index].value ?? value(entries[index].valueRange)
+    }
     set {
-      switch (names.firstIndex(of: name), newValue) {
-      case (let index?, let value?): values[index] = value
-      case (let index?, nil):
-        names.remove(at: index)
-        values.remove(at: index)
-      case (nil, let value?):
-        names.append(name)
-        values.append(value)
-      case (nil, nil): break
+      guard let newValue else {
+        guard let index = index(of: name) else { return }
+        entries.remove(at: index)
+        isChanged = true
+        return
       }
+      if let index = index(of: name) {
+        entries[index].value = newValue
+      } else {
+        entries.append(Entry(nameRange: 0..<0, name: name, valueRange: 0..<0, value: newValue))
+      }
+      isChanged = true
     }
   }
 
@@ -86,45 +83,127 @@ public struct RecordFields: Sendable {
     return unsafe buffer.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
   }
 
-  private mutating func parse(_ bytes: UnsafeRawBufferPointer) throws(Rejection) {
-    var cursor = unsafe JSONCursor(bytes)
-    do throws(JSONError) {
-      try cursor.expect(0x7B)
-      if cursor.peek() == 0x7D {
-        cursor.pass()
+  func write(to buffer: inout ByteBuffer) {
+    buffer.append(UInt8(ascii: "{"))
+    for (index, entry) in entries.enumerated() {
+      if index > 0 { buffer.append(UInt8(ascii: ",")) }
+      if entry.nameRange.isEmpty, let name = entry.name {
+        buffer.append(jsonString: name)
       } else {
-        repeat {
-          let name = Self.text(try cursor.string())
-          try cursor.expect(0x3A)
-          let value = try Self.value(&cursor)
-          names.append(name)
-          values.append(value)
-        } while try cursor.more(until: 0x7D)
+        buffer.append(UInt8(ascii: "\""))
+        unsafe buffer.append(bytes.span.bytes.extracting(entry.nameRange))
+        buffer.append(UInt8(ascii: "\""))
       }
-      try cursor.finish()
-    } catch {
-      throw Rejection(
-        reason: error == .badUTF8 ? .invalidUTF8 : .invalidJSON,
-        message: "the record is not a JSON object: \(error.words)")
+      buffer.append(UInt8(ascii: ":"))
+      switch entry.value {
+      case nil: unsafe buffer.append(bytes.span.bytes.extracting(entry.valueRange))
+      case .null: buffer.append(utf8: "null")
+      case .bool(let value): buffer.append(utf8: value ? "true" : "false")
+      case .number(let text), .json(let text): buffer.append(utf8: text)
+      case .string(let text): buffer.append(jsonString: text)
+      }
     }
-    if Set(names).count != names.count {
-      let twice = names.first { name in names.count { $0 == name } > 1 } ?? ""
+    buffer.append(UInt8(ascii: "}"))
+  }
+}
+
+extension RecordFields {
+  private mutating func parse() throws(Rejection) {
+    let parsed = unsafe bytes.withUnsafeBytes { bytes -> Result<[Entry], RowFailure> in
+      var cursor = unsafe JSONCursor(bytes)
+      do throws(JSONError) {
+        guard cursor.peek() == 0x7B else {
+          try cursor.skipValue()
+          try cursor.finish()
+          return .failure(RowFailure(.notAnObject))
+        }
+        let entries = try Self.entries(&cursor)
+        try cursor.finish()
+        return .success(entries)
+      } catch {
+        return .failure(RowFailure(syntax: error))
+      }
+    }
+    switch parsed {
+    case .success(let found): entries = found
+    case .failure(let failure):
+      let words = failure.syntax.map { ": \($0.words)" } ?? ""
+      throw Rejection(reason: failure.reason, message: failure.reason.words + words)
+    }
+    if let twice = firstDuplicate() {
       throw Rejection(reason: .duplicateKey, value: twice, message: "the field \(twice) stands twice in the record")
     }
   }
 
-  private static func value(_ cursor: inout JSONCursor) throws(JSONError) -> FieldValue {
-    let byte = cursor.peek()
-    let start = cursor.offset
-    if byte == 0x22 { return .string(text(try cursor.string())) }
-    try cursor.skipValue()
-    let text = unsafe String(decoding: cursor.bytes(from: start), as: UTF8.self)
-    switch byte {
+  private static func entries(_ cursor: inout JSONCursor) throws(JSONError) -> [Entry] {
+    var entries: [Entry] = []
+    entries.reserveCapacity(16)
+    cursor.pass()
+    if cursor.peek() == 0x7D {
+      cursor.pass()
+      return entries
+    }
+    repeat {
+      _ = cursor.peek()
+      let start = cursor.offset + 1
+      let key = try cursor.string()
+      let nameRange = start..<cursor.offset - 1
+      try cursor.expect(0x3A)
+      _ = cursor.peek()
+      let valueStart = cursor.offset
+      try cursor.skipValue()
+      entries.append(
+        Entry(
+          nameRange: nameRange, name: key.hasEscapes ? text(key) : nil, valueRange: valueStart..<cursor.offset,
+          value: nil))
+    } while try cursor.more(until: 0x7D)
+    return entries
+  }
+
+  private func firstDuplicate() -> String? {
+    if entries.count > 64 {
+      var seen: Set<String> = []
+      return entries.lazy.map(name).first { !seen.insert($0).inserted }
+    }
+    for (index, entry) in entries.enumerated() {
+      for other in entries[..<index] {
+        if entry.name == nil, other.name == nil {
+          guard entry.nameRange.count == other.nameRange.count,
+            bytes[entry.nameRange].elementsEqual(bytes[other.nameRange])
+          else { continue }
+          return name(entry)
+        }
+        if name(entry) == name(other) { return name(entry) }
+      }
+    }
+    return nil
+  }
+
+  private func name(_ entry: Entry) -> String {
+    entry.name ?? String(decoding: bytes[entry.nameRange], as: UTF8.self)
+  }
+
+  private func index(of name: String) -> Int? {
+    let count = name.utf8.count
+    return entries.firstIndex { entry in
+      if let own = entry.name { return own == name }
+      return entry.nameRange.count == count && bytes[entry.nameRange].elementsEqual(name.utf8)
+    }
+  }
+
+  /// Of a checked value.
+  private func value(_ range: Range<Int>) -> FieldValue {
+    switch bytes[range.lowerBound] {
+    case 0x22:
+      return unsafe bytes[range].withUnsafeBytes { bytes in
+        var cursor = unsafe JSONCursor(bytes)
+        return .string((try? cursor.string()).map(Self.text) ?? "")
+      }
     case 0x74: return .bool(true)
     case 0x66: return .bool(false)
     case 0x6E: return .null
-    case 0x7B, 0x5B: return .json(text)
-    default: return .number(text)
+    case 0x7B, 0x5B: return .json(String(decoding: bytes[range], as: UTF8.self))
+    default: return .number(String(decoding: bytes[range], as: UTF8.self))
     }
   }
 
@@ -133,21 +212,5 @@ public struct RecordFields: Sendable {
     var buffer = ByteBuffer()
     JSONCursor.unescape(string, into: &buffer)
     return unsafe buffer.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
-  }
-
-  func write(to buffer: inout ByteBuffer) {
-    buffer.append(UInt8(ascii: "{"))
-    for (index, name) in names.enumerated() {
-      if index > 0 { buffer.append(UInt8(ascii: ",")) }
-      buffer.append(jsonString: name)
-      buffer.append(UInt8(ascii: ":"))
-      switch values[index] {
-      case .null: buffer.append(utf8: "null")
-      case .bool(let value): buffer.append(utf8: value ? "true" : "false")
-      case .number(let text), .json(let text): buffer.append(utf8: text)
-      case .string(let text): buffer.append(jsonString: text)
-      }
-    }
-    buffer.append(UInt8(ascii: "}"))
   }
 }
