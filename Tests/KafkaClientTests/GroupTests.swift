@@ -129,18 +129,20 @@ extension RealKafkaTests {
       let members = [first, second, third]
       try await eventually("all \(total) records") { members.reduce(0) { $0 + $1.journal.count } >= total }
       try await third.stop()
-      for partition in (0..<6).map({ TopicPartition(topic, Int32($0)) }) {
-        let read = members.flatMap { $0.journal.now.offsets[partition] ?? [] }
-        #expect(read.sorted() == Array(0..<Int64(read.count)), "each offset of \(partition) once")
-        for member in members {
-          let own = member.journal.now.offsets[partition] ?? []
-          #expect(own == own.sorted(), "in order")
-        }
-      }
+      for partition in (0..<6).map({ TopicPartition(topic, Int32($0)) }) { expectEachOnce(partition, members) }
       #expect(overlaps.problems == [])
       for member in members {
         #expect(member.journal.now.errors == [])
         #expect(member.journal.now.lost.flatMap { $0 }.isEmpty)
+      }
+    }
+
+    private func expectEachOnce(_ partition: TopicPartition, _ members: [BackgroundRun]) {
+      let read = members.flatMap { $0.journal.now.offsets[partition] ?? [] }
+      #expect(read.sorted() == Array(0..<Int64(read.count)), "each offset of \(partition) once")
+      for member in members {
+        let own = member.journal.now.offsets[partition] ?? []
+        #expect(own == own.sorted(), "in order")
       }
     }
 
