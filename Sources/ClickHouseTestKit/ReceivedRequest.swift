@@ -17,6 +17,8 @@ public struct ReceivedRequest: Sendable {
   /// Bytes of the body that were read.
   public internal(set) var bodyBytes = 0
   public internal(set) var isBodyWhole = false
+  /// Bytes of the answer that the kernel has taken, head included: a peer that does not read holds them back.
+  public internal(set) var answerBytes = 0
 
   /// The last value of a parameter, which is the one that a server takes.
   public func parameter(_ name: String) -> String? { parameters.last { $0.name == name }?.value }

@@ -22,7 +22,7 @@ struct ConnectionLoop {
     do throws(Ending) {
       while let head = try reader.head() {
         try serve(head)
-        if isLast || !reader.isBodyWhole { return }
+        if isLast || !reader.isBodyWhole || head.header("connection")?.lowercased() == "close" { return }
       }
     } catch {
       if error == .malformed { try? stream.send(ServerAnswer(400, text: "no HTTP request\n").bytes[...]) }
@@ -44,7 +44,7 @@ struct ConnectionLoop {
     // The statement is in the body: what the client wants is known only now.
     guard chosen == nil, !request.isInsert, upstreamAddress(of: request) == nil else { return }
     let sql = request.parameter("query") ?? String(decoding: body, as: UTF8.self)
-    try send(BuiltInAnswers.answer(to: sql, tables: core.tables))
+    try send(BuiltInAnswers.answer(to: sql, tables: core.tables), &request)
   }
 
   private func defaultStep(_ request: ReceivedRequest) -> ServerStep {
@@ -77,12 +77,12 @@ struct ConnectionLoop {
     case .wait(let duration): try stream.pause(duration)
     case .hold(let gate):
       guard try stream.pause(core.patience, until: gate.descriptor) else { throw .gone }
-    case .send(let answer): try send(answer)
-    case .sendPart(let answer, let bytes): try stream.send(answer.bytes.prefix(bytes))
+    case .send(let answer): try send(answer, &request)
+    case .sendPart(let answer, let bytes): try send(answer.bytes.prefix(bytes), &request)
     case .sendSlowly(let answer, let bytes, let pause):
       var rest = answer.bytes[...]
       while !rest.isEmpty {
-        try stream.send(rest.prefix(bytes))
+        try send(rest.prefix(bytes), &request)
         rest = rest.dropFirst(bytes)
         try stream.pause(pause)
       }
@@ -91,7 +91,7 @@ struct ConnectionLoop {
       relayed = try core.forward(request, body: body, to: address)
     case .relay:
       isLast = relayed.isLast
-      try stream.send(relayed.answer[...])
+      try send(relayed.answer[...], &request)
     case .tunnel:
       guard let address = upstreamAddress(of: request) else { throw .gone }
       isLast = true
@@ -108,9 +108,20 @@ struct ConnectionLoop {
 
   private func sendContinue() throws(Ending) { try stream.send(Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)[...]) }
 
-  private mutating func send(_ answer: ServerAnswer) throws(Ending) {
+  private mutating func send(_ answer: ServerAnswer, _ request: inout ReceivedRequest) throws(Ending) {
     if case .untilClose = answer.framing { isLast = true }
-    try stream.send(answer.bytes[...])
+    try send(answer.bytes[...], &request)
+  }
+
+  private func send(_ bytes: ArraySlice<UInt8>, _ request: inout ReceivedRequest) throws(Ending) {
+    var rest = bytes
+    while !rest.isEmpty {
+      let piece = rest.prefix(64 << 10)
+      try stream.send(piece)
+      rest = rest.dropFirst(piece.count)
+      request.answerBytes += piece.count
+      core.update(request)
+    }
   }
 
   /// Reads the body until so many bytes of it have come, and shows them to whoever looks at the server's requests.

@@ -1,6 +1,7 @@
-import ClickHouseClient
 import ClickHouseTestKit
 import SinkTelemetry
+
+@testable import ClickHouseClient
 
 /// A client of a scripted server, and a block to send.
 enum Scripted {
@@ -41,6 +42,18 @@ enum Scripted {
       client.insert(request) { continuation.resume(returning: $0.outcome) }
     }
   }
+}
+
+extension Scripted {
+  /// A Native block as a server sends it, for answers to queries.
+  static func native(rows: Int, textBytes: Int = 10) throws -> [UInt8] {
+    try EncodedBlock(try block(rows: rows, textBytes: textBytes), compression: .none).bytes
+  }
+}
+
+extension EncodedBlock {
+  /// A copy of what an attempt sends.
+  var bytes: [UInt8] { unsafe body.withUnsafeBytes { unsafe [UInt8]($0) } }
 }
 
 /// What an outcome says, in a form that tests compare and print.
