@@ -102,17 +102,9 @@ public final class Pipeline: Sendable {
   private func resolveRoutes(_ client: ClickHouseClient) async throws(PipelineError) -> [ResolvedRoute]? {
     var attempt = 0
     while !Task.isCancelled {
-      // Closing the client ends what it waits for: a server that stalls does not hold up a shutdown.
-      let reader = SchemaReader(client: client, logger: configuration.logger)
-      let routes = configuration.routes
-      let result: Result<[ResolvedRoute], PipelineError> = await withTaskCancellationHandler {
-        do throws(PipelineError) { return .success(try await reader.resolve(routes)) } catch { return .failure(error) }
-      } onCancel: {
-        client.close()
-      }
-      switch result {
-      case .success(let tables): return tables
-      case .failure(let error):
+      do throws(PipelineError) {
+        return try await SchemaReader(client: client, logger: configuration.logger).resolve(configuration.routes)
+      } catch {
         guard error.code == .unreachable else { throw error }
         guard !Task.isCancelled else { return nil }
         attempt += 1
