@@ -2,7 +2,7 @@
 public struct ConsumerStatistics: Sendable {
   public struct Partition: Sendable {
     public let partition: TopicPartition
-    /// Records between what was handed over and the end, as far as librdkafka knows; nil where it does not.
+    /// Records between what was handed over and the end, as of the last fetch; nil before the first one.
     public let lag: Int64?
     /// Queued in librdkafka, not handed over yet.
     public let queuedRecords: Int64

@@ -31,6 +31,7 @@ public final class MockCluster: Sendable {
     case requestTimedOut = 7
     case offsetMetadataTooLarge = 12
     case coordinatorLoadInProgress = 14
+    case coordinatorNotAvailable = 15
     case notCoordinator = 16
     case topicAuthorizationFailed = 29
     case groupAuthorizationFailed = 30

@@ -8,21 +8,11 @@ import Testing
 extension RealKafkaTests {
   /// Members of a group on real brokers.
   @Suite(.serialized) struct GroupTests {
-    private func topic(_ version: String, partitions: Int = 1, records: Int = 0) async throws -> (
-      broker: String, topic: String
-    ) {
+    private func topic(
+      _ version: String, partitions: Int = 1, records: Int = 0
+    ) async throws -> (broker: String, topic: String) {
       let broker = try RealKafka.broker(version).bootstrap
-      let topic = "t-\(UUID().uuidString)"
-      let admin = try KafkaAdmin(brokers: [broker])
-      try await admin.createTopic(topic, partitions: partitions, within: .patience)
-      guard records > 0 else { return (broker, topic) }
-      let producer = try KafkaProducer(KafkaProducerConfiguration(brokers: [broker]))
-      for index in 0..<records {
-        try producer.send(topic: topic, partition: Int32(index % partitions), value: Array("\(index)".utf8)) { _ in }
-      }
-      try await producer.flush(within: .patience)
-      await producer.close(within: .seconds(5))
-      return (broker, topic)
+      return (broker, try await makeTopic(on: broker, partitions: partitions, records: records))
     }
 
     @Test(.timeLimit(.minutes(1)), arguments: RealKafka.versions)

@@ -1,3 +1,4 @@
+import Foundation
 import KafkaClient
 import TestServers
 import Testing
@@ -36,7 +37,7 @@ extension Trait where Self == ConditionTrait {
 
 extension Duration {
   /// For waits that end as soon as what they wait for is there.
-  static let patience = Duration.seconds(60)
+  static let patience = Duration.seconds(40)
 }
 
 /// Waits until it is so; the message says what did not come.
@@ -55,3 +56,46 @@ func eventually(
 }
 
 struct Timeout: Error {}
+
+/// What the shared brokers have beside the plain listener.
+enum SecuredKafka {
+  static let certificates: TestCertificates? = try? TestCertificates(
+    in: FileManager.default.temporaryDirectory.appending(path: "sinkctl-certificates-\(UUID().uuidString)"))
+
+  /// For the fault proxy, then for the slow one.
+  static let proxyPorts = (try? FreePorts.pick(2)) ?? []
+
+  static var options: KafkaBroker.Options {
+    var options = KafkaBroker.Options()
+    options.certificates = certificates
+    options.users = ["ada": "correct horse"]
+    options.proxies = proxyPorts
+    // Retention and compaction that a test can wait for.
+    options.properties = [
+      "log.retention.check.interval.ms": "200", "log.initial.task.delay.ms": "100", "log.cleaner.backoff.ms": "100",
+      "log.segment.delete.delay.ms": "100",
+    ]
+    return options
+  }
+}
+
+/// A topic of a test's own, with `records` records spread over its partitions.
+func makeTopic(
+  on broker: String, partitions: Int = 1, records: Int = 0, settings: [String: String] = [:]
+) async throws -> String {
+  let topic = "t-\(UUID().uuidString)"
+  let admin = try KafkaAdmin(brokers: [broker])
+  try await admin.createTopic(topic, partitions: partitions, settings: settings, within: .patience)
+  try await produce(records, to: topic, on: broker, partitions: partitions)
+  return topic
+}
+
+func produce(_ records: Int, to topic: String, on broker: String, partitions: Int = 1) async throws {
+  guard records > 0 else { return }
+  let producer = try KafkaProducer(KafkaProducerConfiguration(brokers: [broker]))
+  for index in 0..<records {
+    try producer.send(topic: topic, partition: Int32(index % partitions), value: Array("\(index)".utf8)) { _ in }
+  }
+  try await producer.flush(within: .patience)
+  await producer.close(within: .seconds(5))
+}

@@ -4,18 +4,6 @@ import SinkTelemetry
 import TestServers
 import Testing
 
-enum SecuredKafka {
-  static let certificates: TestCertificates? = try? TestCertificates(
-    in: FileManager.default.temporaryDirectory.appending(path: "sinkctl-certificates-\(UUID().uuidString)"))
-
-  static var options: KafkaBroker.Options {
-    var options = KafkaBroker.Options()
-    options.certificates = certificates
-    options.users = ["ada": "correct horse"]
-    return options
-  }
-}
-
 extension RealKafkaTests {
   @Suite(.serialized) struct SecurityTests {
     private let certificates: TestCertificates

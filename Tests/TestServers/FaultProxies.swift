@@ -6,8 +6,6 @@ public final class KafkaFaultProxy: Sendable {
   public enum Action: Sendable {
     /// The connection breaks instead.
     case close
-    /// It reaches the broker, and the connection breaks before the answer.
-    case closeAfter
     /// It reaches the broker so many seconds later.
     case hold(Double)
     /// Its answer comes so many seconds later.
@@ -45,7 +43,6 @@ public final class KafkaFaultProxy: Sendable {
     let (name, detail) =
       switch action {
       case .close: ("close", "")
-      case .closeAfter: ("closeafter", "")
       case .hold(let seconds): ("hold", " t=\(seconds)")
       case .holdAnswer(let seconds): ("holdresp", " t=\(seconds)")
       case .lateCopy(let seconds): ("lag", " t=\(seconds)")

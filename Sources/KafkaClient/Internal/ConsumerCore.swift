@@ -174,7 +174,8 @@ final class ConsumerCore {
     case .error(let error): deliveries.append(.event(.error(error, nil)))
     case .fatal(let error): fail(error)
     case .statistics(let json):
-      if let statistics = ConsumerStatistics(json: json) { deliveries.append(.event(.statistics(statistics))) }
+      guard let statistics = ConsumerStatistics(json: json, configuration.isolation) else { return }
+      deliveries.append(.event(.statistics(statistics)))
     }
   }
 

@@ -97,7 +97,8 @@ struct StatisticsReader {
 
 extension ConsumerStatistics {
   /// From librdkafka's text (its STATISTICS.md); nil where it is not that.
-  init?(json: String) {
+  /// - Parameter isolation: says which end the lag is measured to.
+  init?(json: String, _ isolation: IsolationLevel) {
     guard let root = StatisticsReader.parse(json), case .object(let topics)? = root["topics"] else { return nil }
     var partitions: [Partition] = []
     for (topic, value) in topics {
@@ -105,10 +106,12 @@ extension ConsumerStatistics {
       for (number, values) in list {
         // -1 is librdkafka's place for what has no partition yet.
         guard let number = Int32(number), number >= 0 else { continue }
-        let lag = values["consumer_lag"]?.integer ?? -1
+        // librdkafka's own `consumer_lag` starts at what was committed, and is unknown before the first commit.
+        let end = values[isolation == .readCommitted ? "ls_offset" : "hi_offset"]?.integer ?? -1
+        let next = values["app_offset"]?.integer ?? -1
         partitions.append(
           Partition(
-            partition: TopicPartition(topic, number), lag: lag >= 0 ? lag : nil,
+            partition: TopicPartition(topic, number), lag: end >= 0 && next >= 0 ? max(0, end - next) : nil,
             queuedRecords: values["fetchq_cnt"]?.integer ?? 0, queuedBytes: values["fetchq_size"]?.integer ?? 0))
       }
     }
