@@ -28,7 +28,9 @@ struct RealKafka: SuiteTrait, TestScoping {
 
 extension Trait where Self == ConditionTrait {
   static var needsKafka: Self {
-    .enabled(if: TestMachine.kafkaScript != nil, "needs Java and a Kafka start script (SINK_KAFKA_BROKER_SCRIPT)")
+    .enabled(
+      if: TestMachine.kafkaScript != nil && FileManager.default.isExecutableFile(atPath: "/usr/bin/openssl"),
+      "needs Java, openssl and a Kafka start script (SINK_KAFKA_BROKER_SCRIPT)")
   }
 }
 
