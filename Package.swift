@@ -99,6 +99,7 @@ let package = Package(
 if Context.environment["SINKCTL_BENCHMARKS"] != nil {
   package.targets.append(
     .executableTarget(
-      name: "decode-benchmark", dependencies: ["Pipeline", "ClickHouseClient"], path: "Benchmarks/decode-benchmark",
+      name: "decode-benchmark", dependencies: ["Pipeline", "ClickHouseClient", "SinkBytes"],
+      path: "Benchmarks/decode-benchmark",
       swiftSettings: settings))
 }

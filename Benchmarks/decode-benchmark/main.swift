@@ -1,4 +1,5 @@
 import Glibc
+import SinkBytes
 
 // What one record costs from its bytes to 13 typed columns: the same record as Benchmarks/end-to-end. Benchmarks/decode
 // builds and runs it.
@@ -67,7 +68,7 @@ func seconds() -> Double {
   return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
-func run(_ rounds: Int, _ recordCount: Int) throws {
+func run(_ rounds: Int, _ recordCount: Int, withTransforms: Bool) throws {
   var random = Generator()
   var bytes: [UInt8] = []
   var ends = [0]
@@ -78,25 +79,64 @@ func run(_ rounds: Int, _ recordCount: Int) throws {
   let plan = try makePlan()
   var decoder = RecordDecoder(plan: plan)
   var block = Block(layout: plan.layout)
-  var best = Double.infinity
   var rows = 0
-  unsafe bytes.withUnsafeBytes { all in
+  let size = bytes.count / recordCount
+  func measure(_ what: String, _ step: (UnsafeRawBufferPointer) throws -> Void) rethrows {
+    var best = Double.infinity
     for _ in 0..<rounds {
-      block.removeAll()
       let start = seconds()
-      for index in 0..<recordCount {
-        let value = unsafe UnsafeRawBufferPointer(rebasing: all[ends[index]..<ends[index + 1]])
-        guard case .row = unsafe decoder.append(value: value, to: &block) else {
-          fatalError("record \(index) was refused")
+      try unsafe bytes.withUnsafeBytes { all in
+        for index in 0..<recordCount {
+          try unsafe step(UnsafeRawBufferPointer(rebasing: all[ends[index]..<ends[index + 1]]))
         }
       }
       best = min(best, seconds() - start)
-      rows += block.rows
     }
+    let nanoseconds = Int(best / Double(recordCount) * 1e9)
+    print("\(what): \(nanoseconds) ns a record of \(size) bytes (best of \(rounds) rounds of \(recordCount))")
   }
-  let nanoseconds = Int(best / Double(recordCount) * 1e9)
-  let size = bytes.count / recordCount
-  print("\(rows) records of \(size) bytes: \(nanoseconds) ns a record (best of \(rounds) rounds of \(recordCount))")
+  func decode(_ value: UnsafeRawBufferPointer) {
+    guard case .row = unsafe decoder.append(value: value, to: &block) else { fatalError("a record was refused") }
+    rows += 1
+    if block.rows == recordCount { block.removeAll() }
+  }
+  unsafe measure("decode") { unsafe decode($0) }
+  guard withTransforms else { return }
+
+  let transforms: [any Transform] = [Mask(column: "referrer")]
+  var rewritten = ByteBuffer()
+  try unsafe measure("transform, nothing changed") { value in
+    var fields = unsafe try RecordFields(bytes: [UInt8](value), topic: "t", partition: 0, offset: 0)
+    guard try [any Transform]([Mask(column: "nobody")]).applyAll(to: &fields) == .keep else { return }
+    unsafe decode(value)
+  }
+  try unsafe measure("transform, one field changed") { value in
+    var fields = unsafe try RecordFields(bytes: [UInt8](value), topic: "t", partition: 0, offset: 0)
+    guard try transforms.applyAll(to: &fields) == .keep else { return }
+    rewritten.removeAll()
+    fields.write(to: &rewritten)
+    unsafe rewritten.withUnsafeBytes { unsafe decode($0) }
+  }
+  try unsafe measure("a call of a transform that looks at nothing") { _ in
+    var fields = empty
+    _ = try nothing.applyAll(to: &fields)
+  }
 }
 
-try run(CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 50, 20_000)
+struct Mask: Transform {
+  let column: String
+
+  func apply(to record: inout RecordFields) throws(Rejection) -> Verdict {
+    if record[column] != nil { record[column] = .string("***") }
+    return .keep
+  }
+}
+
+struct Nothing: Transform {
+  func apply(to record: inout RecordFields) throws(Rejection) -> Verdict { .keep }
+}
+
+let nothing: [any Transform] = [Nothing()]
+let empty = try RecordFields(json: "{}")
+let arguments = CommandLine.arguments
+try run(arguments.count > 1 ? Int(arguments[1]) ?? 50 : 50, 20_000, withTransforms: arguments.count > 2)

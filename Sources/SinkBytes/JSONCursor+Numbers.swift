@@ -62,13 +62,23 @@ extension JSONCursor {
     return value
   }
 
-  /// Adds digits to a number, as many as there are: eight at a time, then one by one. Too many wrap around.
+  /// Adds digits to a number, as many as there are, up to eight at a time. Too many wrap around.
   @inlinable @inline(__always) func passDigits(_ at: inout UnsafePointer<UInt8>, _ value: inout UInt64) {
     while unsafe end - at >= 8 {
       let word = unsafe UnsafeRawPointer(at).loadUnaligned(as: UInt64.self)
-      guard Self.isEightDigits(word) else { break }
-      value = value &* 100_000_000 &+ Self.eightDigits(word)
-      unsafe at += 8
+      let marks = Self.otherThanDigits(word)
+      if marks == 0 {
+        value = value &* 100_000_000 &+ Self.eightDigits(word)
+        unsafe at += 8
+      } else {
+        // Moved up, so that what is missing to eight are zeros in front.
+        let count = marks.trailingZeroBitCount >> 3
+        if count == 0 { return }
+        value =
+          value &* Self.powersOfTen[count] &+ Self.eightDigits(word &<< UInt64(truncatingIfNeeded: 64 &- count &* 8))
+        unsafe at += count
+        return
+      }
     }
     while unsafe at < end {
       let digit = unsafe at.pointee &- 0x30
@@ -78,11 +88,16 @@ extension JSONCursor {
     }
   }
 
-  /// Whether all eight bytes are 0x30 to 0x39: the upper half says 3, also after adding 6.
-  @inlinable static func isEightDigits(_ word: UInt64) -> Bool {
-    let upper: UInt64 = 0xF0F0_F0F0_F0F0_F0F0
-    let threes: UInt64 = 0x3333_3333_3333_3333
-    return word & upper | ((word &+ 0x0606_0606_0606_0606) & upper) >> 4 == threes
+  @usableFromInline static let powersOfTen: InlineArray<8, UInt64> = [
+    1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000,
+  ]
+
+  /// The high bit of each byte that is no digit: nothing carries from one byte into the next.
+  @inlinable static func otherThanDigits(_ word: UInt64) -> UInt64 {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let high = ones &* 0x80
+    let digits = word ^ (ones &* 0x30)
+    return ((digits & ~high) &+ (ones &* 0x76) | digits) & high
   }
 
   /// Their value: neighbours are joined to pairs, pairs to fours, fours to eight. The first digit is the lowest byte.

@@ -40,13 +40,13 @@ enum RowOutcome {
   /// Appends a record that has a value. A tombstone is the caller's to count.
   mutating func append(_ record: borrowing RecordView, to block: inout Block) -> RowOutcome {
     guard let value = unsafe record.valueBytes else { preconditionFailure("a tombstone is no row") }
-    guard transforms.isEmpty else { return appendTransformed(record, to: &block) }
+    guard transforms.isEmpty else { return unsafe appendTransformed(value, record, to: &block) }
     return unsafe append(value, record, to: &block)
   }
 
-  /// Appends a value that comes from no record, for a plan without metadata columns.
+  /// Appends a value that comes from no record, for a plan without metadata columns and transforms.
   mutating func append(value: UnsafeRawBufferPointer, to block: inout Block) -> RowOutcome {
-    precondition(!plan.hasMetadata, "the columns of \(plan.layout.names) need a record")
+    precondition(!plan.hasMetadata && transforms.isEmpty, "metadata and transforms need a record")
     do throws(RowFailure) {
       try unsafe appendFields(value, block)
     } catch {
@@ -83,8 +83,9 @@ enum RowOutcome {
   }
 
   /// With transforms a record is taken apart; one that they have changed is put together again.
-  private mutating func appendTransformed(_ record: borrowing RecordView, to block: inout Block) -> RowOutcome {
-    guard let value = unsafe record.valueBytes else { preconditionFailure("a tombstone is no row") }
+  private mutating func appendTransformed(
+    _ value: UnsafeRawBufferPointer, _ record: borrowing RecordView, to block: inout Block
+  ) -> RowOutcome {
     if topicHandle != record.topicHandle || topic.isEmpty {
       topic = record.topic
       topicHandle = record.topicHandle

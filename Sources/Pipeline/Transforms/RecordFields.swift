@@ -42,12 +42,16 @@ public struct RecordFields: Sendable {
   /// Fields without a record, to test a transform with.
   /// - Throws: where the text is no JSON object.
   public init(json: String, topic: String = "", partition: Int32 = 0, offset: Int64 = 0) throws(Rejection) {
+    try self.init(bytes: Array(json.utf8), topic: topic, partition: partition, offset: offset)
+  }
+
+  init(bytes: [UInt8], topic: String, partition: Int32, offset: Int64) throws(Rejection) {
     self.topic = topic
     self.partition = partition
     self.offset = offset
     timestampMilliseconds = -1
     key = nil
-    bytes = Array(json.utf8)
+    self.bytes = bytes
     try parse()
   }
 
