@@ -68,12 +68,13 @@ func seconds() -> Double {
   return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
-func run(_ rounds: Int, _ recordCount: Int, withTransforms: Bool) throws {
+func run(_ rounds: Int, _ recordCount: Int, isSpaced: Bool, withTransforms: Bool) throws {
   var random = Generator()
   var bytes: [UInt8] = []
   var ends = [0]
   for number in 0..<recordCount {
-    bytes += Array(record(number, &random).utf8)
+    let text = record(number, &random)
+    bytes += Array((isSpaced ? text.replacing(",\"", with: ", \"").replacing("\":", with: "\": ") : text).utf8)
     ends.append(bytes.count)
   }
   let plan = try makePlan()
@@ -139,4 +140,6 @@ struct Nothing: Transform {
 let nothing: [any Transform] = [Nothing()]
 let empty = try RecordFields(json: "{}")
 let arguments = CommandLine.arguments
-try run(arguments.count > 1 ? Int(arguments[1]) ?? 50 : 50, 20_000, withTransforms: arguments.count > 2)
+try run(
+  arguments.count > 1 ? Int(arguments[1]) ?? 50 : 50, 20_000, isSpaced: arguments.contains("spaces"),
+  withTransforms: arguments.contains("transforms"))

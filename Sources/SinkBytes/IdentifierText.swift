@@ -61,12 +61,20 @@ public enum IdentifierText {
   /// RFC 4291's text, `::` and a dotted end included, as 16 bytes in network order; an IPv4 address becomes `::ffff:…`.
   public static func ipv6(_ bytes: UnsafeRawBufferPointer) -> UInt128? {
     if let mapped = unsafe ipv4(bytes) { return UInt128(0xFFFF) << 32 | UInt128(mapped) }
-    var groups: [UInt16] = []
-    var gap: Int?
+    // The groups before `::`, and those after it.
+    var head: (value: UInt128, count: Int) = (0, 0)
+    var tail: (value: UInt128, count: Int)?
+    func append(_ bits: UInt128, groups: Int) {
+      if let known = tail {
+        tail = (known.value << (16 * groups) | bits, known.count + groups)
+      } else {
+        head = (head.value << (16 * groups) | bits, head.count + groups)
+      }
+    }
     var at = 0
     if bytes.count >= 2, unsafe bytes[0] == 0x3A {
       guard unsafe bytes[1] == 0x3A else { return nil }
-      gap = 0
+      tail = (0, 0)
       at = 2
     }
     while at < bytes.count {
@@ -77,25 +85,24 @@ public enum IdentifierText {
         at += 1
       }
       if at < bytes.count, unsafe bytes[at] == 0x2E {
-        guard let tail = unsafe ipv4(UnsafeRawBufferPointer(rebasing: bytes[start...])) else { return nil }
-        groups += [UInt16(truncatingIfNeeded: tail >> 16), UInt16(truncatingIfNeeded: tail)]
-        at = bytes.count
+        guard let dotted = unsafe ipv4(UnsafeRawBufferPointer(rebasing: bytes[start...])) else { return nil }
+        append(UInt128(dotted), groups: 2)
         break
       }
       guard at > start, at - start <= 4 else { return nil }
-      groups.append(UInt16(truncatingIfNeeded: group))
+      append(UInt128(group), groups: 1)
       guard at < bytes.count else { break }
       guard unsafe bytes[at] == 0x3A else { return nil }
       at += 1
       guard at < bytes.count else { return nil }
       if unsafe bytes[at] == 0x3A {
-        guard gap == nil else { return nil }
-        gap = groups.count
+        guard tail == nil else { return nil }
+        tail = (0, 0)
         at += 1
       }
     }
-    guard gap == nil ? groups.count == 8 : groups.count < 8 else { return nil }
-    if let gap { groups.insert(contentsOf: Array(repeating: 0, count: 8 - groups.count), at: gap) }
-    return groups.reduce(0) { $0 << 16 | UInt128($1) }
+    guard let tail else { return head.count == 8 ? head.value : nil }
+    guard head.count + tail.count < 8 else { return nil }
+    return head.value << (16 * (8 - head.count)) | tail.value
   }
 }

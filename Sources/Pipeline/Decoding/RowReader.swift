@@ -144,7 +144,8 @@ internal import SinkBytes
     return unsafe count > 0 && cursor.pass(token: field.pointee.token + comma, count: count &- comma)
   }
 
-  /// Reads up to a field's value: its number, or -1 where no column takes it. False at the end of the object.
+  /// Reads up to a field's value. False at the end of the object.
+  /// - Parameter field: the one that is expected; becomes the one that is there, or -1 where no column takes it.
   @inline(never)
   private mutating func nextKey(
     _ node: UnsafeMutablePointer<Node>, isFirst: Bool, _ cursor: inout JSONCursor, _ field: inout Int32
@@ -157,6 +158,8 @@ internal import SinkBytes
       return false
     }
     _ = cursor.peek()
+    // Written with white space between the fields: foreseen all the same.
+    if field >= 0, unsafe passes(node.pointee.fields + Int(field), after: 1, &cursor) { return true }
     let start = cursor.offset
     let key = try json(&cursor) { (cursor) throws(JSONError) in
       let key = try cursor.string()

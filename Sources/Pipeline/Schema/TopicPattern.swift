@@ -9,18 +9,20 @@ internal import Glibc
 
   /// - Throws: `PipelineError` with the C library's words.
   init(_ text: String) throws(PipelineError) {
-    self.text = text
-    unsafe compiled = .allocate(capacity: 1)
-    unsafe compiled.initialize(to: regex_t())
-    let status = unsafe regcomp(compiled, text, REG_EXTENDED | REG_NOSUB)
+    let fresh = UnsafeMutablePointer<regex_t>.allocate(capacity: 1)
+    unsafe fresh.initialize(to: regex_t())
+    let status = unsafe regcomp(fresh, text, REG_EXTENDED | REG_NOSUB)
     guard status == 0 else {
       let reason = unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { words in
-        _ = unsafe regerror(status, compiled, words.baseAddress, words.count)
+        _ = unsafe regerror(status, fresh, words.baseAddress, words.count)
         return unsafe String(cString: words.baseAddress!)
       }
-      unsafe compiled.deallocate()
+      unsafe fresh.deallocate()
+      // Before anything is stored: deinit, which would free it again, does not run.
       throw PipelineError(.configuration, "topic pattern '\(text)' is not a regular expression: \(reason)")
     }
+    self.text = text
+    unsafe compiled = fresh
   }
 
   deinit {

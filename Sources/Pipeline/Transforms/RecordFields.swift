@@ -166,8 +166,8 @@ extension RecordFields {
 
   private func firstDuplicate() -> String? {
     if entries.count > 64 {
-      var seen: Set<String> = []
-      return entries.lazy.map(name).first { !seen.insert($0).inserted }
+      var seen: Set<[UInt8]> = []
+      return entries.lazy.map(name).first { !seen.insert(Array($0.utf8)).inserted }
     }
     for (index, entry) in entries.enumerated() {
       for other in entries[..<index] {
@@ -177,7 +177,7 @@ extension RecordFields {
           else { continue }
           return name(entry)
         }
-        if name(entry) == name(other) { return name(entry) }
+        if name(entry).utf8.elementsEqual(name(other).utf8) { return name(entry) }
       }
     }
     return nil
@@ -190,7 +190,8 @@ extension RecordFields {
   private func index(of name: String) -> Int? {
     let count = name.utf8.count
     return entries.firstIndex { entry in
-      if let own = entry.name { return own == name }
+      // Byte by byte: to a String, one that is spelled with a combining accent is equal.
+      if let own = entry.name { return own.utf8.elementsEqual(name.utf8) }
       return entry.nameRange.count == count && bytes[entry.nameRange].elementsEqual(name.utf8)
     }
   }
