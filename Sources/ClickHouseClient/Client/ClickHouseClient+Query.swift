@@ -18,7 +18,7 @@ extension ClickHouseClient {
   public func query(
     _ sql: String, parameters: KeyValuePairs<String, String?> = [:], settings: [(name: String, value: String)] = []
   ) -> ClickHouseRows {
-    var pairs = [("default_format", "Native")] + parameters.map(Self.parameter)
+    var pairs = [("default_format", "Native")] + answerSettings + parameters.map(Self.parameter)
     pairs += settings.map { ($0.name, $0.value) }
     return ClickHouseRows(client: self, sql: sql, pairs: pairs)
   }

@@ -66,19 +66,23 @@ public final class ClickHouseClient: Sendable {
     _ sql: String, parameters: KeyValuePairs<String, String?> = [:], settings: [(name: String, value: String)] = []
   ) async throws(ClickHouseError) -> String {
     // The answer comes when the statement is done: its status tells of every error.
-    var pairs = [("wait_end_of_query", "1")] + parameters.map(Self.parameter)
+    var pairs = [("wait_end_of_query", "1")] + answerSettings + parameters.map(Self.parameter)
     pairs += settings.map { ($0.name, $0.value) }
     let request = makeRequest(pairs, body: HTTPBody(sql), contentEncoding: nil, queryID: Self.makeQueryID())
     let limit = configuration.textLimitBytes
     let response = await send(request, tailLimitBytes: limit)
     switch ResponseClassifier.classify(response, expecting: .data) {
     case .success:
-      guard response.tail.count <= limit else {
+      guard response.bodyBytes <= limit else {
         throw ClickHouseError(code: .limitExceeded, message: "the answer is longer than \(limit) bytes")
       }
       return String(decoding: response.tail, as: UTF8.self)
     case .refused(let error), .foreign(let error), .neverSent(let error), .unknown(let error): throw error
     }
+  }
+
+  var answerSettings: [(String, String)] {
+    configuration.compressesAnswers ? [("enable_http_compression", "1")] : []
   }
 
   /// Sends a request and waits for its end, which a cancelled task brings about.
@@ -108,7 +112,7 @@ public final class ClickHouseClient: Sendable {
     all += configuration.settings.map { ($0.name, $0.value) }
     // Later ones win at the server, and a call's own must.
     all += pairs
-    let query = "?" + all.map { "\($0.0)=\(Self.percentEncoded($0.1))" }.joined(separator: "&")
+    let query = "?" + all.map { "\(Self.percentEncoded($0.0))=\(Self.percentEncoded($0.1))" }.joined(separator: "&")
     // Names and keys go in headers only: URLs are logged by servers and by what lies between.
     var headers = [
       "X-ClickHouse-User: \(configuration.user)", "X-ClickHouse-Key: \(configuration.password.reveal())",

@@ -35,6 +35,8 @@ public struct ClickHouseConfiguration: Sendable {
   public var proxy: String?
   /// How the body of an insert is compressed.
   public var compression: BlockCompression
+  /// Lets the server compress the answers of queries with gzip: for slow networks.
+  public var compressesAnswers: Bool
   /// Sent with every request, before those of the call.
   public var settings: [(name: String, value: String)]
   /// Until a connection stands, TLS included.
@@ -64,6 +66,7 @@ public struct ClickHouseConfiguration: Sendable {
     self.password = password
     self.tls = tls
     compression = .lz4
+    compressesAnswers = false
     settings = []
     connectTimeout = .seconds(10)
     requestTimeout = .seconds(300)
@@ -88,11 +91,29 @@ public struct ClickHouseConfiguration: Sendable {
     if tls.keyFile != nil, tls.certificateFile == nil {
       problems.append("clickhouse.tls.key_file is set without certificate_file")
     }
+    for (name, text) in [("user", user), ("password", password.reveal()), ("user agent", userAgent)]
+    where text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) {
+      // It goes into a header, which ends with a line.
+      problems.append("clickhouse.\(name) holds a control character, such as the line's end of a file")
+    }
+    if let proxy, !Self.isProxy(proxy) { problems.append("clickhouse.proxy must be http://host:port, without a user") }
+    switch compression {
+    case .zstd(let level) where !(1...19).contains(level):
+      problems.append("clickhouse.compression: zstd has the levels 1 to 19, not \(level)")
+    case .gzip(let level) where !(1...9).contains(level):
+      problems.append("clickhouse.compression: gzip has the levels 1 to 9, not \(level)")
+    default: break
+    }
     if requestsInFlight < 1 { problems.append("requests in flight: at least 1, not \(requestsInFlight)") }
     for (name, timeout) in [("connect", connectTimeout), ("request", requestTimeout), ("stall", stallTimeout)]
     where timeout < .milliseconds(1) {
       problems.append("the \(name) timeout is \(timeout); at least a millisecond")
     }
     return problems
+  }
+
+  private static func isProxy(_ url: String) -> Bool {
+    guard url.hasPrefix("http://"), !url.contains("@") else { return false }
+    return (try? ServerAddress(url)) != nil
   }
 }

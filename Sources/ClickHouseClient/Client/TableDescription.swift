@@ -77,24 +77,24 @@ extension ClickHouseClient {
   /// TabSeparated's escapes undone.
   static func unescaped(_ text: Substring) -> String {
     guard text.contains("\\") else { return String(text) }
-    var result = ""
+    var result = String.UnicodeScalarView()
     var isEscaped = false
-    for character in text {
+    for scalar in text.unicodeScalars {
       guard isEscaped else {
-        if character == "\\" { isEscaped = true } else { result.append(character) }
+        if scalar == "\\" { isEscaped = true } else { result.append(scalar) }
         continue
       }
       isEscaped = false
-      switch character {
+      switch scalar {
       case "n": result.append("\n")
       case "t": result.append("\t")
       case "r": result.append("\r")
       case "b": result.append("\u{8}")
       case "f": result.append("\u{c}")
       case "0": result.append("\0")
-      default: result.append(character)
+      default: result.append(scalar)
       }
     }
-    return result
+    return String(result)
   }
 }

@@ -18,7 +18,8 @@ public final class BlockLayout: Sendable {
             + "leave the column out, or CAST it to a type that can")
       }
       guard indices.updateValue(index, forKey: column.name) == nil else {
-        throw ClickHouseError(code: .invalidValue, message: "column \"\(column.name)\" is named twice")
+        throw ClickHouseError(
+          code: .invalidValue, message: "column \"\(column.name)\" is named twice; an alias tells them apart")
       }
     }
     names = columns.map(\.name)

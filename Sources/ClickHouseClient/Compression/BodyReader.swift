@@ -76,6 +76,9 @@ enum BodyReader {
   private static func gunzip(
     _ bytes: UnsafeRawBufferPointer, limitBytes: Int
   ) throws(ClickHouseError) -> ByteBuffer {
+    guard bytes.count <= UInt32.max else {
+      throw ClickHouseError(code: .limitExceeded, message: "a gzip body of \(bytes.count) bytes")
+    }
     var raw = ByteBuffer(capacity: bytes.count * 3)
     var stream = unsafe z_stream()
     guard unsafe inflateInit2_(&stream, 15 + 32, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {

@@ -72,7 +72,12 @@ internal import SinkBytes
     rawBytes += bytes.count
     switch codec {
     case .none: unsafe body.append(bytes)
-    case .gzip(let stream): try unsafe deflate(stream, bytes, flush: Z_NO_FLUSH)
+    case .gzip(let stream):
+      // zlib counts in 32 bits.
+      for start in stride(from: 0, to: bytes.count, by: 1 << 30) {
+        let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + 1 << 30, bytes.count)])
+        try unsafe deflate(stream, piece, flush: Z_NO_FLUSH)
+      }
     case .lz4, .zstd:
       if pending.count + bytes.count < Self.sliceBytes { return unsafe pending.append(bytes) }
       try flushPending()

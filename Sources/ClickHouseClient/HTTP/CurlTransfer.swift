@@ -56,6 +56,7 @@ internal import Synchronization
   /// - Returns: false to be offered the same bytes again later.
   func take(body bytes: UnsafeRawBufferPointer) -> Bool {
     if let chunk, response.status == 200, unsafe !chunk(RawSpan(_unsafeBytes: bytes)) { return false }
+    response.bodyBytes += bytes.count
     unsafe response.tail.append(contentsOf: bytes)
     // Cut in large steps, so that a long body is not moved byte by byte.
     if response.tail.count > 2 * tailLimitBytes {

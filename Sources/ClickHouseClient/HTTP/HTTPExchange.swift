@@ -49,5 +49,7 @@ struct HTTPResponse: Sendable {
   var headers: [String: String] = [:]
   /// The whole body of a small answer; of a streamed or long one its end.
   var tail: [UInt8] = []
+  /// Of the whole body.
+  var bodyBytes = 0
   var duration = Duration.zero
 }

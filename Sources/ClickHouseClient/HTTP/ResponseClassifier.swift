@@ -46,7 +46,7 @@ enum ResponseClassifier {
   private static func exception(in response: HTTPResponse, _ expected: Expected) -> ClickHouseError? {
     let text = String(decoding: response.tail, as: UTF8.self)
     let tagged = response.headers[exceptionTagHeader].flatMap { taggedException(in: text, tag: $0) }
-    if let header = response.headers[exceptionCodeHeader], let code = Int(header) {
+    if let header = response.headers[exceptionCodeHeader], let code = Int(header), code != 0 {
       return serverError(code, tagged ?? text)
     }
     if let tagged { return serverError(leadingCode(tagged[...]) ?? 0, tagged) }

@@ -33,7 +33,8 @@ struct NativeBlockReader {
   private func readBlock(_ input: inout NativeInput, _ layout: BlockLayout?) throws(NativeInput.Stop) -> Block {
     let columnCount = try input.count(limit: 1 << 20, of: "columns")
     let rows = try input.count(limit: rowsLimit, of: "rows")
-    let start = input.position
+    // A column takes two bytes at least: nothing is allocated for more than can be there.
+    guard columnCount <= input.left / 2 else { throw .ended }
     if let layout, layout.columnCount != columnCount {
       throw .failed(.malformed("a block of \(columnCount) columns where \(layout.columnCount) are expected"))
     }
@@ -56,7 +57,6 @@ struct NativeBlockReader {
     } catch {
       unsafe base.deinitialize(count: made)
       unsafe base.deallocate()
-      precondition(input.position >= start)
       throw error
     }
   }
@@ -98,6 +98,8 @@ struct NativeBlockReader {
   private(set) var position = 0
 
   init(_ bytes: UnsafeRawBufferPointer) { unsafe self.bytes = bytes }
+
+  var left: Int { unsafe bytes.count - position }
 
   mutating func varUInt() throws(Stop) -> UInt64 {
     var value: UInt64 = 0
@@ -171,9 +173,11 @@ extension Column {
       var last: UInt64 = 0
       for row in 0..<rows {
         let end = unsignedValue(row: row)
-        guard end >= last, end < 1 << 40 else { throw .failed(.malformed("array ends that do not ascend in \(type)")) }
+        guard end >= last else { throw .failed(.malformed("array ends that do not ascend in \(type)")) }
         last = end
       }
+      // An element takes a byte at least.
+      guard last <= UInt64(input.left) else { throw .ended }
       for index in 0..<childCount { try unsafe childBase[index].read(Int(last), &input) }
     case .tuple: for index in 0..<childCount { try unsafe childBase[index].read(rows, &input) }
     case .dictionary: preconditionFailure("read above")

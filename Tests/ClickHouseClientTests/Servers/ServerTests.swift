@@ -1,4 +1,5 @@
 import ClickHouseClient
+import ClickHouseTestKit
 import TestServers
 import Testing
 
@@ -49,6 +50,45 @@ struct ServerTests {
         try await client.queryText("SELECT \(sums) FROM \(table)") == "\(rows)\t\(rows * (rows - 1) / 2)\t1\n",
         "\(compression)")
     }
+  }
+
+  /// More keys than two bytes can number; the numbers grow twice on the way.
+  @Test(arguments: RealServer.here) func aLargeDictionaryArrives(server: RealServer) async throws {
+    let client = try server.client()
+    defer { client.close() }
+    _ = try await client.queryText("CREATE TABLE keys (id UInt64, v LowCardinality(String)) ENGINE = Memory")
+    var block = try await client.emptyBlock(for: "keys")
+    let rows = 70_000
+    for row in 0..<rows { try block.appendRow(["id": .uint(UInt64(row)), "v": .string("key \(row)")]) }
+    try await accept(client.insert(block), "70,000 keys")
+    let sums = "count(), uniqExact(v), sum(v = concat('key ', toString(id)))"
+    #expect(try await client.queryText("SELECT \(sums) FROM keys") == "\(rows)\t\(rows)\t\(rows)\n")
+    var found = 0
+    for try await row in client.query("SELECT id, v FROM keys") {
+      if let id = row["id"]?.integer(as: UInt64.self), row["v"] == .string("key \(id)") { found += 1 }
+    }
+    #expect(found == rows)
+  }
+
+  /// The front has no compressed answers.
+  @Test(.enabled(if: ClickHouseServer.program != nil)) func answersAreCompressedWhereThatIsAskedFor() async throws {
+    let between = try ScriptedServer(forwardingTo: RealServer.old.url)
+    defer { between.stop() }
+    var sizes: [Int] = []
+    for isCompressed in [false, true] {
+      var configuration = ClickHouseConfiguration(url: between.url)
+      configuration.compressesAnswers = isCompressed
+      let client = try ClickHouseClient(configuration)
+      defer { client.close() }
+      var count = 0
+      for try await row in client.query("SELECT toString(number) AS text FROM system.numbers LIMIT 20000") {
+        if row["text"] == .string("\(count)") { count += 1 }
+      }
+      #expect(count == 20_000)
+      sizes.append(between.requests.last?.answerBytes ?? 0)
+      #expect(try await client.queryText("SELECT 'x'") == "x\n")
+    }
+    #expect(sizes[1] * 2 < sizes[0], "\(sizes)")
   }
 
   @Test(arguments: RealServer.here) func aTableIsDescribed(server: RealServer) async throws {
