@@ -10,7 +10,7 @@ enum Scripted {
   static func client(
     _ server: ScriptedServer, _ change: (inout ClickHouseConfiguration) -> Void = { _ in }
   ) throws -> ClickHouseClient {
-    var configuration = ClickHouseConfiguration(url: server.url, user: "ada", password: "not-in-the-url")
+    var configuration = ClickHouseConfiguration(url: server.url, user: "zoe-the-user", password: "not-in-the-url")
     configuration.requestTimeout = .seconds(20)
     configuration.connectTimeout = .seconds(10)
     change(&configuration)
