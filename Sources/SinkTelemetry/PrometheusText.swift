@@ -47,12 +47,13 @@ public enum PrometheusText {
 
   private static func escape(_ text: String, quotes: Bool) -> String {
     var escaped = ""
-    for character in text {
-      switch character {
+    // By scalars: as a character, a line break after a carriage return would be neither of them.
+    for scalar in text.unicodeScalars {
+      switch scalar {
       case "\\": escaped += "\\\\"
       case "\n": escaped += "\\n"
       case "\"" where quotes: escaped += "\\\""
-      default: escaped.append(character)
+      default: escaped.unicodeScalars.append(scalar)
       }
     }
     return escaped

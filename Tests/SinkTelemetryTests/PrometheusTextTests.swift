@@ -40,6 +40,48 @@ import Testing
     #expect(PrometheusText.render([MetricSample(metric, [], .number(value))]).hasSuffix("\nm \(text)\n"))
   }
 
+  @Test(arguments: [
+    ("a\r\nb", #"a\#u{D}\nb"#), ("\u{301}\"", "\u{301}\\\""), ("\\n", #"\\n"#), ("", ""),
+    ("ä·\u{1F600}", "ä·\u{1F600}"),
+  ])
+  func noLabelBreaksItsLine(value: String, text: String) {
+    let metric = MetricDescription("m", .gauge, "h", labels: ["l"])
+    #expect(PrometheusText.render([MetricSample(metric, [value], .number(1))]).hasSuffix("\nm{l=\"\(text)\"} 1\n"))
+  }
+
+  /// As Prometheus wants it, whatever was observed: cumulative, and the last bucket is the count.
+  @Test func bucketsOfAHistogramAreCumulative() {
+    let histogram = Histogram(bounds: [1, 10, 100])
+    var generator = SystemRandomNumberGenerator()
+    let values = (0..<1000).map { _ in Double.random(in: -5...500, using: &generator) } + [1, 10, 100, .infinity]
+    for value in values { histogram.observe(value) }
+    guard case .histogram(let bounds, let counts, _) = histogram.snapshot else {
+      Issue.record("no histogram")
+      return
+    }
+    var below: UInt64 = 0
+    for (bound, count) in zip(bounds, counts) {
+      below += count
+      #expect(below == UInt64(values.count { $0 <= bound }), "at most \(bound)")
+    }
+    #expect(counts.reduce(0, +) == UInt64(values.count))
+  }
+
+  @Test func countersAreAddedToFromManyThreads() async {
+    let registry = MetricsRegistry()
+    let metric = MetricDescription("c_total", .counter, "h", labels: ["t"])
+    await withTaskGroup(of: Void.self) { group in
+      for _ in 0..<8 {
+        group.addTask {
+          let counter = registry.counter(metric, ["x"])
+          for _ in 0..<10_000 { counter.add() }
+        }
+      }
+    }
+    #expect(registry.counter(metric, ["x"]).value == 80_000)
+    #expect(registry.snapshot.count == 1, "one and the same counter")
+  }
+
   @Test func aRemovedGaugeIsGone() {
     let registry = MetricsRegistry()
     let lag = MetricDescription("lag", .gauge, "h", labels: ["partition"])

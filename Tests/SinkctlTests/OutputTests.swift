@@ -108,5 +108,9 @@ import Testing
       #expect(object["time"] == "2026-11-24T11:56:22.234Z")
       for (key, value) in event.metadata { #expect(object[key] == value) }
     }
+    let twice = LogEvent(level: .info, message: "m", metadata: [("message", "other")], source: "s")
+    #expect(
+      LogWriter(format: .json, time: .system).line(twice, at: 0)
+        == #"{"time":"1970-01-01T00:00:00.000Z","level":"info","source":"s","message":"m","event_message":"other"}"#)
   }
 }

@@ -23,8 +23,10 @@ final class SinkctlProcess: @unchecked Sendable {
   /// - Parameters:
   ///   - onTerminal: with script(1)'s terminal as its input and output; all of it is in `out` then.
   ///   - input: standard input; nil leaves it open, for `write`.
+  ///   - unread: a pipe that nobody reads is its standard error.
   init(
-    _ arguments: [String], environment: [String: String] = [:], input text: String? = "", onTerminal: Bool = false
+    _ arguments: [String], environment: [String: String] = [:], input text: String? = "", onTerminal: Bool = false,
+    unread: Pipe? = nil
   ) throws {
     directory = try TemporaryDirectory()
     let program = [Self.path] + arguments
@@ -38,10 +40,12 @@ final class SinkctlProcess: @unchecked Sendable {
       process.executableURL = URL(filePath: "/usr/bin/timeout")
       process.arguments = bounded + program
     }
-    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    process.environment = ProcessInfo.processInfo.environment.merging(["TERM": "xterm"]) { $1 }.merging(environment) {
+      $1
+    }
     process.standardInput = input
     process.standardOutput = try directory.handle("out")
-    process.standardError = try directory.handle("error")
+    process.standardError = try unread.map { $0 as Any } ?? directory.handle("error")
     try process.run()
     if let text {
       input.fileHandleForWriting.write(Data(text.utf8))

@@ -44,11 +44,14 @@ struct LogWriter: Sendable {
         json.field("level", event.level.description)
         json.field("source", event.source)
         json.field("message", event.message)
-        for (key, value) in event.metadata { json.field(key, value) }
+        for (key, value) in event.metadata { json.field(Self.ours.contains(key) ? "event_\(key)" : key, value) }
       }
       return json.text
     }
   }
+
+  /// Names that an object has already, and must not have twice.
+  private static let ours: Set = ["time", "level", "source", "message"]
 
   /// Quoted where it would not read as one word; a control character could forge a line or steer a terminal.
   private static func shown(_ value: String) -> String {

@@ -13,8 +13,18 @@ enum Terminal {
   /// A line on standard error; a progress line that stands there is drawn again below it.
   static func error(_ text: String) { errors.update { $0.append(text) } }
 
-  /// Replaces the progress line; an empty one takes it away.
-  static func showProgress(_ line: String) { errors.update { $0.showProgress(line) } }
+  /// Replaces the progress line; an empty one takes it away. A line that the terminal broke in two could not be drawn over.
+  static func showProgress(_ line: String) {
+    let columns = columns
+    let shown = line.count < columns ? line : line.prefix(columns - 2) + "…"
+    errors.update { $0.showProgress(shown) }
+  }
+
+  private static var columns: Int {
+    var size = winsize()
+    guard unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 10 else { return 80 }
+    return Int(size.ws_col)
+  }
 
   /// Leaves the last progress line standing.
   static func endProgress() { errors.update { $0.endProgress() } }
@@ -26,5 +36,8 @@ enum Terminal {
 
   static func flush(within timeout: Duration) { errors.flush(within: timeout) }
 
-  static var isInteractive: Bool { isatty(STDERR_FILENO) == 1 }
+  /// Whether a person looks on who can see a line being redrawn.
+  static var isInteractive: Bool {
+    isatty(STDERR_FILENO) == 1 && Environment.system.variable("TERM").map { $0 != "dumb" } ?? false
+  }
 }
