@@ -186,7 +186,7 @@ extension RealServerTests {
       let ledger = try RecordLedger(brokers: servers.brokers)
       var configuration = PipelineConfiguration.test(name, brokers: servers.brokers, url: scripted.url, maxRows: 2000)
       configuration.clickhouse.compression = .none
-      configuration.limits.memoryBytes = 32 << 20
+      configuration.limits.memoryBytes = 48 << 20
       try await withSink(configuration) { sink in
         try await Task.sleep(for: .seconds(1))
         #expect(sink.status.phase == .starting)
@@ -195,7 +195,7 @@ extension RealServerTests {
         try await sink.waitForAll(of: ledger)
 
         isDown.value = true
-        // Two and a half times of what blocks may take.
+        // Nearly twice what blocks may take.
         try await ledger.produce(10_000, to: name, partitions: 4, textBytes: 2000)
         try await sink.wait("partitions pause") { $0.isPaused }
         let start = ContinuousClock.now

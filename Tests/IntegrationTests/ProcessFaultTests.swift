@@ -1,0 +1,145 @@
+import ClickHouseClient
+import ClickHouseTestKit
+import Foundation
+import Glibc
+import KafkaClient
+import KafkaTestKit
+import Pipeline
+import TestServers
+import Testing
+
+extension RealServerTests {
+  /// The built program: killed, stopped while its server hangs, and short of memory.
+  @Suite(
+    .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .sharedServers,
+    .timeLimit(.minutes(5)))
+  struct ProcessFaultTests {
+    @Test(.enabled(if: TestMachine.kafkaScript != nil, "needs Java and SINK_KAFKA_BROKER_SCRIPT"))
+    func killedAgainAndAgainNothingIsLost() async throws {
+      let broker = try await KafkaBroker.start(version: "4.4.0")
+      let servers = try SharedServers.required()
+      try await killed("killed", brokers: [broker.bootstrap], url: servers.url, kills: 6) { name in
+        let admin = try KafkaAdmin(brokers: [broker.bootstrap])
+        try await admin.createTopic(name, partitions: 3, within: .seconds(30))
+        try await admin.createTopic("\(name).dead", partitions: 3, within: .seconds(30))
+      }
+    }
+
+    @Test func killedOnTheMockClusterNothingIsLost() async throws {
+      let servers = try SharedServers.required()
+      try await killed("killed_mock", brokers: servers.brokers, url: servers.url, kills: 2) { name in
+        try servers.mock.createTopic(name, partitions: 3)
+        try servers.mock.createTopic("\(name).dead", partitions: 3)
+      }
+    }
+
+    private func killed(
+      _ name: String, brokers: [String], url: String, kills: Int, create: (String) async throws -> Void
+    ) async throws {
+      let servers = try SharedServers.required()
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try await create(name)
+      try await TestTable.create(name, clickhouse)
+      let ledger = try RecordLedger(brokers: brokers)
+      let configuration = SinkctlRun.configuration(
+        name, brokers: brokers, url: url, limits: "memory: 64MiB, drain: 10s",
+        deadLetters: "{topic: \(name).dead}")
+      func rows() async throws -> Int {
+        Int(try await clickhouse.queryText("SELECT count() FROM \(name)").trimmingCharacters(in: .newlines)) ?? 0
+      }
+      for round in 0..<kills {
+        try await ledger.produce(4000, to: name, partitions: 3, textBytes: 100) { id in
+          id % 400 == 3 ? .bad : id % 1000 == 4 ? .tombstone : id == 1234 ? .refused : .row
+        }
+        let program = try SinkctlRun(configuration)
+        let (before, deadline) = (try await rows(), ContinuousClock.now + .seconds(40))
+        // In the middle of it: some blocks have landed, others have not.
+        while try await rows() < before + 300 + 500 * (round % 3) {
+          guard ContinuousClock.now < deadline else { throw HarnessProblem("nothing comes: \(program.log)") }
+          try await Task.sleep(for: .milliseconds(5))
+        }
+        program.send(SIGKILL)
+        _ = try await program.end()
+      }
+      let program = try SinkctlRun(configuration)
+      let deadline = ContinuousClock.now + .seconds(60)
+      var audit = DeliveryAudit()
+      while ContinuousClock.now < deadline {
+        audit = DeliveryAudit()
+        try await audit.read(table: name, clickhouse, ledger)
+        try audit.read(
+          deadLetters: try await TopicDump.records(of: "\(name).dead", partitions: 3, brokers: brokers))
+        if audit.covers(ledger) { break }
+        try await Task.sleep(for: .milliseconds(500))
+      }
+      program.send(SIGTERM)
+      #expect(try await program.end() == 0, "\(program.log.suffix(3000))")
+      await ledger.close()
+      let doubled = audit.expectComplete(ledger, mayDouble: true)
+      print("\(name): \(kills) kills, \(ledger.count) records, \(doubled) there more than once")
+    }
+
+    @Test func stoppedWhileTheServerHangsItEndsInTimeAndSaysWhy() async throws {
+      let servers = try SharedServers.required()
+      let name = "hanging"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try servers.mock.createTopic(name, partitions: 2)
+      try await TestTable.create(name, clickhouse)
+      let scripted = try ScriptedServer(
+        ServerScript { _, index in index == nil ? nil : .stallAfterBody }, forwardingTo: servers.url)
+      defer { scripted.stop() }
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(700, to: name, partitions: 2)
+      await ledger.close()
+      let program = try SinkctlRun(
+        SinkctlRun.configuration(
+          name, brokers: servers.brokers, url: scripted.url, limits: "memory: 64MiB, drain: 2s"))
+      #expect(await scripted.waitForInserts(1))
+      program.send(SIGTERM)
+      #expect(try await program.end(within: .seconds(20)) == 69)
+      #expect(program.log.contains("records that have not landed"), "\(program.log)")
+    }
+
+    /// Far more than the limit waits for a slow server: the process stays small, and everything lands.
+    @Test func aSlowServerDoesNotFillTheMemory() async throws {
+      let servers = try SharedServers.required()
+      let name = "slow"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try servers.mock.createTopic(name, partitions: 40)
+      try await TestTable.create(name, clickhouse, window: 1000)
+      let scripted = try ScriptedServer(
+        ServerScript { _, index in
+          index == nil ? nil : ServerStep([.readBody, .wait(.milliseconds(150)), .forward, .relay])
+        }, forwardingTo: servers.url, keepsBodies: false)
+      defer { scripted.stop() }
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(40_000, to: name, partitions: 40, textBytes: 2000)
+      // Larger than a block may be.
+      try await ledger.produce(3, to: name, partitions: 40, textBytes: 2 << 20)
+      let program = try SinkctlRun(
+        SinkctlRun.configuration(name, brokers: servers.brokers, url: scripted.url, limits: "memory: 32MiB"))
+      let deadline = ContinuousClock.now + .seconds(120)
+      var peak = 0
+      while true {
+        peak = max(peak, program.peakResidentKilobytes ?? 0)
+        let count = try await clickhouse.queryText("SELECT count() FROM \(name)").trimmingCharacters(in: .newlines)
+        if count == "\(ledger.count)" { break }
+        guard ContinuousClock.now < deadline else {
+          throw HarnessProblem("\(count) of \(ledger.count) rows, \(peak) KiB: \(program.log.suffix(3000))")
+        }
+        try await Task.sleep(for: .milliseconds(100))
+      }
+      program.send(SIGTERM)
+      #expect(try await program.end() == 0, "\(program.log.suffix(3000))")
+      await ledger.close()
+      var audit = DeliveryAudit()
+      try await audit.read(table: name, clickhouse, ledger)
+      audit.expectComplete(ledger)
+      print("\(name): 86 MB of records through limits.memory 32MiB, \(peak >> 10) MiB resident at most")
+      #expect(peak < 160 << 10, "\(peak) KiB")
+    }
+  }
+}
