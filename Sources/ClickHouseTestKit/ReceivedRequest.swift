@@ -38,7 +38,11 @@ public struct ReceivedRequest: Sendable {
   /// - Throws: `malformedData` for what is none, such as a body that was cut.
   public func block() throws(ClickHouseError) -> Block {
     let compression: BlockCompression =
-      parameter("decompress") == "1" ? .lz4 : header("content-encoding") == "gzip" ? .gzip(level: 1) : .none
+      switch header("content-encoding") {
+      case "gzip": .gzip(level: 1)
+      case "zstd": .zstdStream(level: 1)
+      default: parameter("decompress") == "1" ? .lz4 : .none
+      }
     return try EncodedBlock.decode(body: body, compression: compression)
   }
 

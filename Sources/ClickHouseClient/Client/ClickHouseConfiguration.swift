@@ -98,7 +98,7 @@ public struct ClickHouseConfiguration: Sendable {
     }
     if let proxy, !Self.isProxy(proxy) { problems.append("clickhouse.proxy must be http://host:port, without a user") }
     switch compression {
-    case .zstd(let level) where !(1...19).contains(level):
+    case .zstd(let level) where !(1...19).contains(level), .zstdStream(let level) where !(1...19).contains(level):
       problems.append("clickhouse.compression: zstd has the levels 1 to 19, not \(level)")
     case .gzip(let level) where !(1...9).contains(level):
       problems.append("clickhouse.compression: gzip has the levels 1 to 9, not \(level)")

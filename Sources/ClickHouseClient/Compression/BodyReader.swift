@@ -16,6 +16,7 @@ enum BodyReader {
       return copy
     case .lz4, .zstd: return try unsafe frames(bytes, limitBytes: limitBytes)
     case .gzip: return try unsafe gunzip(bytes, limitBytes: limitBytes)
+    case .zstdStream: return try unsafe unzstd(bytes, limitBytes: limitBytes)
     }
   }
 
@@ -100,6 +101,32 @@ enum BodyReader {
       }
     }
     guard status == Z_STREAM_END else { throw .malformed("gzip that does not decompress (\(status))") }
+    return raw
+  }
+
+  private static func unzstd(
+    _ bytes: UnsafeRawBufferPointer, limitBytes: Int
+  ) throws(ClickHouseError) -> ByteBuffer {
+    var raw = ByteBuffer(capacity: bytes.count * 3)
+    guard let context = unsafe ZSTD_createDCtx() else {
+      throw ClickHouseError(code: .compression, message: "zstd has no memory")
+    }
+    defer { unsafe ZSTD_freeDCtx(context) }
+    var input = unsafe ZSTD_inBuffer(src: bytes.baseAddress, size: bytes.count, pos: 0)
+    var left = 1
+    while left != 0 {
+      guard raw.count < limitBytes else {
+        throw ClickHouseError(code: .limitExceeded, message: "a body of more than \(limitBytes) bytes")
+      }
+      let (before, taken) = unsafe (raw.count, input.pos)
+      unsafe raw.append(atMost: 256 << 10) { room in
+        var output = unsafe ZSTD_outBuffer(dst: room.baseAddress, size: room.count, pos: 0)
+        left = unsafe ZSTD_decompressStream(context, &output, &input)
+        return unsafe output.pos
+      }
+      let isStuck = unsafe raw.count == before && input.pos == taken
+      guard ZSTD_isError(left) == 0, left == 0 || !isStuck else { throw .malformed("zstd that does not decompress") }
+    }
     return raw
   }
 }

@@ -21,6 +21,7 @@ internal import SinkBytes
     case none
     case lz4(UnsafeMutableRawPointer)
     case zstd(OpaquePointer, level: Int32)
+    case zstdStream(OpaquePointer)
     case gzip(UnsafeMutablePointer<z_stream>)
   }
 
@@ -35,7 +36,7 @@ internal import SinkBytes
     switch codec {
     case .none: break
     case .lz4(let state): unsafe state.deallocate()
-    case .zstd(let context, _): unsafe ZSTD_freeCCtx(context)
+    case .zstd(let context, _), .zstdStream(let context): unsafe ZSTD_freeCCtx(context)
     case .gzip(let stream):
       unsafe deflateEnd(stream)
       unsafe stream.deallocate()
@@ -49,6 +50,10 @@ internal import SinkBytes
     case .zstd(let level):
       guard let context = unsafe ZSTD_createCCtx() else { throw failure("zstd has no memory") }
       return unsafe .zstd(context, level: Int32(clamping: level))
+    case .zstdStream(let level):
+      guard let context = unsafe ZSTD_createCCtx() else { throw failure("zstd has no memory") }
+      unsafe ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(clamping: level))
+      return unsafe .zstdStream(context)
     case .gzip(let level):
       let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
       unsafe stream.initialize(to: z_stream())
@@ -78,6 +83,7 @@ internal import SinkBytes
         let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + 1 << 30, bytes.count)])
         try unsafe deflate(stream, piece, flush: Z_NO_FLUSH)
       }
+    case .zstdStream(let context): try unsafe compress(context, bytes, end: ZSTD_e_continue)
     case .lz4, .zstd:
       if pending.count + bytes.count < Self.sliceBytes { return unsafe pending.append(bytes) }
       try flushPending()
@@ -93,8 +99,11 @@ internal import SinkBytes
   /// Everything that was written, compressed.
   consuming func finish() throws(ClickHouseError) -> ByteBuffer {
     try flushPending()
-    if case .gzip(let stream) = codec {
-      try unsafe deflate(stream, UnsafeRawBufferPointer(start: nil, count: 0), flush: Z_FINISH)
+    let nothing = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+    switch codec {
+    case .gzip(let stream): try unsafe deflate(stream, nothing, flush: Z_FINISH)
+    case .zstdStream(let context): try unsafe compress(context, nothing, end: ZSTD_e_end)
+    case .none, .lz4, .zstd: break
     }
     var finished = ByteBuffer()
     swap(&finished, &body)
@@ -145,7 +154,7 @@ internal import SinkBytes
         throw failure("zstd could not compress \(raw.count) bytes: \(unsafe String(cString: ZSTD_getErrorName(count)))")
       }
       return count
-    case .none, .gzip: preconditionFailure("only LZ4 and ZSTD make frames")
+    case .none, .gzip, .zstdStream: preconditionFailure("only LZ4 and ZSTD make frames")
     }
   }
 
@@ -167,6 +176,25 @@ internal import SinkBytes
         throw Self.failure("zlib could not compress (\(status))")
       }
       let isDone = unsafe flush == Z_FINISH ? status == Z_STREAM_END : stream.pointee.avail_out > 0
+      if isDone { return }
+    }
+  }
+
+  private mutating func compress(
+    _ context: OpaquePointer, _ bytes: UnsafeRawBufferPointer, end: ZSTD_EndDirective
+  ) throws(ClickHouseError) {
+    var input = unsafe ZSTD_inBuffer(src: bytes.baseAddress, size: bytes.count, pos: 0)
+    while true {
+      var left = 0
+      unsafe body.append(atMost: Self.sliceBytes) { room in
+        var output = unsafe ZSTD_outBuffer(dst: room.baseAddress, size: room.count, pos: 0)
+        left = unsafe ZSTD_compressStream2(context, &output, &input, end)
+        return unsafe output.pos
+      }
+      guard ZSTD_isError(left) == 0 else {
+        throw Self.failure("zstd could not compress: \(unsafe String(cString: ZSTD_getErrorName(left)))")
+      }
+      let isDone = unsafe end == ZSTD_e_end ? left == 0 : input.pos == input.size
       if isDone { return }
     }
   }

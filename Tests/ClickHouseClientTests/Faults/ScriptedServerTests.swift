@@ -29,7 +29,7 @@ import Testing
     defer { server.stop() }
     let client = try Scripted.client(server)
     defer { client.close() }
-    for compression in [BlockCompression.none, .lz4, .zstd(level: 1), .gzip(level: 1)] {
+    for compression in [BlockCompression.none, .lz4, .zstd(level: 1), .gzip(level: 1), .zstdStream(level: 1)] {
       #expect(Told(try await Scripted.insert(client, rows: 5, compression: compression)) == .accepted)
       #expect(try server.inserts.last?.rows().count == 5, "\(compression)")
     }

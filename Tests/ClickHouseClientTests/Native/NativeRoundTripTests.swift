@@ -4,7 +4,9 @@ import Testing
 @testable import ClickHouseClient
 
 @Suite struct NativeRoundTripTests {
-  static let compressions: [BlockCompression] = [.none, .lz4, .zstd(level: 1), .gzip(level: 1)]
+  static let compressions: [BlockCompression] = [
+    .none, .lz4, .zstd(level: 1), .gzip(level: 1), .zstdStream(level: 1),
+  ]
 
   /// Every everyday type, with NULLs, empty and nested values, comes back as it went in.
   @Test(arguments: compressions) func aBlockComesBack(compression: BlockCompression) throws {
