@@ -58,13 +58,27 @@ public final class Pipeline: Sendable {
     }
     status.recordsReceived = total(PipelineMetric.recordsReceived)
     status.bytesReceived = total(PipelineMetric.bytesReceived)
-    status.rowsInserted = total(PipelineMetric.rowsInserted)
+    status.rowsInserted = samples.reduce(0) { sum, sample in
+      guard sample.metric == PipelineMetric.rowsInserted, case .number(let value) = sample.value,
+        !deadLetterTables.contains(sample.labelValues[0])
+      else { return sum }
+      return sum + Int(value)
+    }
     status.tombstones = total(PipelineMetric.tombstones)
     status.recordsFiltered = total(PipelineMetric.recordsFiltered)
     status.deadLetters = total(PipelineMetric.deadLetters)
     status.insertsInFlight = total(PipelineMetric.insertsInFlight)
     status.blocksWaiting = total(PipelineMetric.blocksWaiting)
     return status
+  }
+
+  /// Their rows are counted as dead letters.
+  private var deadLetterTables: Set<String> {
+    func name(_ text: String) -> String? { (try? TableName(text))?.description }
+    let names = configuration.routes.compactMap { route in
+      if case .table(let text) = route.deadLetters { name(text) } else { nil }
+    }
+    return Set(names).subtracting(configuration.routes.compactMap { name($0.table) })
   }
 
   /// Every value of every metric now; `PipelineMetric` says what they are.

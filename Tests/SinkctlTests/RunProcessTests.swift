@@ -63,6 +63,23 @@ struct RunProcessTests {
     #expect(try Shell.run("promtool check metrics < '\(file)' 2>&1") == "")
   }
 
+  @Test func rowsOfADeadLetterTableAreDeadLettersAndNoRows() async throws {
+    let site = try await RunSite.make()
+    _ = try await site.clickhouse.queryText(
+      "CREATE TABLE dead (_offset Int64, reason String, _value String) ENGINE = MergeTree ORDER BY _offset")
+    try await site.produce(0..<10, bad: [4])
+    let program = try site.run(deadLetters: "{table: dead}")
+    try await program.wait("all of them") { try site.status()?["rows_inserted"] as? Int == 9 }
+    try await program.wait("the dead letter") {
+      try await site.clickhouse.queryText("SELECT reason, _value FROM dead")
+        == "out_of_range\t{\"id\":-1,\"name\":\"n4\"}\n"
+    }
+    let status = try #require(try site.status())
+    #expect(status["rows_inserted"] as? Int == 9 && status["dead_letters"] as? Int == 1, "\(status)")
+    program.send(SIGTERM)
+    #expect(try await program.end().code == 0)
+  }
+
   @Test func onATerminalALineStandsAndControlCDrains() async throws {
     let site = try await RunSite.make()
     try await site.produce(0..<100)
