@@ -24,7 +24,7 @@ extension Block {
     do throws(ClickHouseError) {
       for index in 0..<columnCount {
         if let value = given[index] {
-          try unsafe base[index].append(value, named: layout.names[index])
+          try unsafe base[index].append(value, named: layout.names[index], of: layout.types[index])
         } else {
           unsafe base[index].appendDefault()
         }

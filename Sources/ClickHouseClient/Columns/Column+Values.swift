@@ -23,28 +23,32 @@ extension Column {
     }
   }
 
-  mutating func append(_ value: ClickHouseValue, named name: String) throws(ClickHouseError) {
+  /// - Parameter whole: the type of the block's column that this one is, or is a part of.
+  mutating func append(
+    _ value: ClickHouseValue, named name: String, of whole: ColumnType
+  ) throws(ClickHouseError) {
     func misfit(_ why: String = "") -> ClickHouseError {
-      ClickHouseError(
-        code: .invalidValue, message: "\(value) does not fit column \"\(name)\" of type \(type)\(why)")
+      let place = type == whole ? "" : ", in its \(type)"
+      return ClickHouseError(
+        code: .invalidValue, message: "\(value) does not fit column \"\(name)\" of type \(whole)\(place)\(why)")
     }
     switch (shape, value) {
     case (_, .null):
       guard type.acceptsNull else { throw misfit(": it takes no NULL") }
       appendNull()
     case (.array, .array(let elements)) where childCount == 1:
-      for element in elements { try unsafe childBase[0].append(element, named: name) }
+      for element in elements { try unsafe childBase[0].append(element, named: name, of: whole) }
       finishArray()
     case (.array, .map(let entries)) where childCount == 2:
       for entry in entries {
-        try unsafe childBase[0].append(entry.key, named: name)
-        try unsafe childBase[1].append(entry.value, named: name)
+        try unsafe childBase[0].append(entry.key, named: name, of: whole)
+        try unsafe childBase[1].append(entry.value, named: name, of: whole)
       }
       finishArray()
     case (.array, .array(let entries)) where childCount == 2 && entries.isEmpty: finishArray()
     case (.tuple, .tuple(let elements)), (.tuple, .array(let elements)):
       guard elements.count == childCount else { throw misfit(": it has \(childCount) elements") }
-      for index in 0..<childCount { try unsafe childBase[index].append(elements[index], named: name) }
+      for index in 0..<childCount { try unsafe childBase[index].append(elements[index], named: name, of: whole) }
       finishTuple()
     default:
       let target = type.unwrapped

@@ -96,6 +96,32 @@ import Testing
     #expect(server.inserts.count == 3)
   }
 
+  /// A server ends connections that were idle for a while: the next insert takes a new one, and nothing is unknown.
+  @Test func aConnectionThatEndedWhileIdleIsNotUsed() async throws {
+    let server = try ScriptedServer(ServerScript([ServerStep([.readBody, .send(.ok), .close])]))
+    defer { server.stop() }
+    let client = try Scripted.client(server)
+    defer { client.close() }
+    #expect(Told(try await Scripted.insert(client)) == .accepted)
+    for _ in 0..<500 where server.openConnectionCount > 0 { try await Task.sleep(for: .milliseconds(5)) }
+    #expect(Told(try await Scripted.insert(client)) == .accepted)
+    #expect(server.inserts.map(\.connection) == [0, 1])
+  }
+
+  @Test func theServersSummaryIsRead() async throws {
+    var answer = ServerAnswer.ok
+    answer.headers.append(("X-ClickHouse-Summary", #"{"read_rows":"3","written_rows":"3","written_bytes":"45"}"#))
+    let server = try ScriptedServer(ServerScript([.answer(answer)]))
+    defer { server.stop() }
+    let client = try Scripted.client(server)
+    defer { client.close() }
+    guard case .accepted(let summary) = try await Scripted.insert(client) else {
+      Issue.record("accepted")
+      return
+    }
+    #expect(summary == InsertSummary(writtenRows: 3, writtenBytes: 45))
+  }
+
   @Test func asManyRequestsAreUnderWayAsConfigured() async throws {
     let gate = ServerGate()
     let server = try ScriptedServer(ServerScript(afterwards: .hold(gate)))
