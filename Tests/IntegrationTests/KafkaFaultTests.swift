@@ -110,6 +110,37 @@ extension RealServerTests {
       audit.expectComplete(ledger)
     }
 
+    /// The marks of transactions and aborted records take offsets that nobody is handed: the frontier passes them, and no
+    /// lag is left, also where an aborted transaction is the last of the log.
+    @Test(.enabled(if: TransactionalProducer.isThere, "PyPI's confluent-kafka is not installed: run scripts/test"))
+    func marksOfTransactionsLeaveNoLag() async throws {
+      let servers = try SharedServers.required()
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      let broker = try await KafkaBroker.start(version: "3.9.2")
+      let admin = try KafkaAdmin(brokers: [broker.bootstrap])
+      let name = "transactions"
+      try await admin.createTopic(name, partitions: 1, within: .seconds(30))
+      try await TestTable.create(name, clickhouse)
+      let configuration = PipelineConfiguration.test(name, brokers: [broker.bootstrap], url: servers.url)
+      try await withSink(configuration) { sink in
+        // Ten records and a mark each.
+        try await TransactionalProducer.produce(["commit", "abort", "commit", "abort"], to: name, broker.bootstrap)
+        try await sink.wait("no lag is left") { status in
+          status.partitions.count == 1 && status.partitions[0].committed == 44 && status.partitions[0].end == 44
+            && status.lag == 0
+        }
+        #expect(sink.status.rowsInserted == 20)
+        try await TransactionalProducer.produce(["abort"], to: name, broker.bootstrap)
+        try await sink.wait("none after another one") { $0.partitions[0].committed == 55 && $0.lag == 0 }
+        #expect(await sink.stop() == nil)
+      }
+      let offsets = try await clickhouse.queryText(
+        "SELECT count(), uniqExact(_offset), countIf(_offset < 10), countIf(_offset >= 22 AND _offset < 32) FROM \(name)"
+      )
+      #expect(offsets.split(whereSeparator: \.isWhitespace) == ["20", "20", "10", "10"])
+    }
+
     /// Retention takes records that nobody has read: reading goes on where the log begins, and the gap is said and counted.
     @Test func recordsThatRetentionTookAreCountedAndPassed() async throws {
       let servers = try SharedServers.required()
