@@ -63,7 +63,7 @@ extension RowReader {
 
   private func ticks(of text: DateTimeText, digits: Int, _ table: Int32) throws(RowFailure) -> Int64 {
     let seconds =
-      text.offsetSeconds.map { text.localSeconds - Int64($0) } ?? zone(table).utcSeconds(local: text.localSeconds)
+      text.offsetSeconds.map { text.localSeconds - Int64($0) } ?? utcSeconds(local: text.localSeconds, table)
     guard times.seconds.contains(seconds) else { throw RowFailure(.badDate) }
     let (whole, overflow) = seconds.multipliedReportingOverflow(by: PowersOfTen.int64(digits))
     guard !overflow else { throw RowFailure(.badDate) }
@@ -79,6 +79,10 @@ extension RowReader {
     let (ticks, isTooLate) = whole.addingReportingOverflow(fraction)
     guard !isTooLate else { throw RowFailure(.badDate) }
     return ticks
+  }
+
+  private func utcSeconds(local seconds: Int64, _ zone: Int32) -> Int64 {
+    plan.zones[Int(zone)].utcSeconds(local: seconds)
   }
 
   /// Seconds; whole numbers of 13, 16 and 19 digits, which no second within the range has, are milli-, micro- and

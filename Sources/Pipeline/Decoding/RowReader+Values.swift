@@ -234,11 +234,13 @@ extension RowReader {
   private mutating func enumeration(
     _ op: ColumnOp, _ cursor: inout JSONCursor, _ byte: UInt8, _ column: UnsafeMutablePointer<Column>
   ) throws(RowFailure) {
-    let names = enumNames(op.table)
+    let names = unsafe enums[Int(op.table)]
     let value: Int16
     let start = cursor
-    if byte == 0x22, case let found = unsafe names.table.find(try text(&cursor)), found >= 0 {
-      value = names.values[Int(found)]
+    if byte == 0x22, case let name = try unsafe text(&cursor),
+      let named = unsafe names._withUnsafeGuaranteedRef({ unsafe $0.value(of: name) })
+    {
+      value = named
     } else {
       guard byte == 0x22 || byte == 0x2D || byte &- 0x30 <= 9 else { throw try wrongKind(&cursor) }
       cursor = start
@@ -249,7 +251,7 @@ extension RowReader {
       } catch {
         throw error.syntax == nil ? RowFailure(.unknownEnumValue) : error
       }
-      guard names.values.contains(value) else { throw RowFailure(.unknownEnumValue) }
+      guard unsafe names._withUnsafeGuaranteedRef({ $0.contains(value) }) else { throw RowFailure(.unknownEnumValue) }
     }
     if op.kind == .enum8 {
       unsafe column.pointee.append(Int8(truncatingIfNeeded: value))

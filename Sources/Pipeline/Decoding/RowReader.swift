@@ -23,8 +23,10 @@ internal import SinkBytes
     var first: Int32 = -1
   }
 
-  private let plan: RecordPlan
+  let plan: RecordPlan
   let ops: UnsafeMutablePointer<ColumnOp>
+  /// The plan's, without counting references to them.
+  let enums: UnsafeMutablePointer<Unmanaged<RecordPlan.EnumNames>>
   private let nodes: UnsafeMutablePointer<Node>
   private let tokens: UnsafeMutablePointer<UInt8>
   private let columnCount: Int
@@ -41,6 +43,8 @@ internal import SinkBytes
     times = plan.times
     unsafe ops = .allocate(capacity: max(1, plan.ops.count))
     for (index, op) in plan.ops.enumerated() { unsafe (ops + index).initialize(to: op) }
+    unsafe enums = .allocate(capacity: max(1, plan.enums.count))
+    for (index, names) in plan.enums.enumerated() { unsafe (enums + index).initialize(to: .passUnretained(names)) }
     unsafe nodes = .allocate(capacity: plan.nodes.count)
     let bytes = plan.nodes.reduce(0) { $0 + $1.names.reduce(0) { $0 + Self.tokenSpace($1) } }
     unsafe tokens = .allocate(capacity: max(1, bytes))
@@ -77,11 +81,10 @@ internal import SinkBytes
     for index in 0..<plan.nodes.count { unsafe nodes[index].fields.deallocate() }
     unsafe nodes.deallocate()
     unsafe tokens.deallocate()
+    unsafe enums.deallocate()
     unsafe ops.deallocate()
   }
 
-  func zone(_ index: Int32) -> ZoneTransitions { plan.zones[Int(index)] }
-  func enumNames(_ index: Int32) -> RecordPlan.EnumNames { plan.enums[Int(index)] }
   func tupleNames(_ index: Int32) -> KeyTable { plan.tuples[Int(index)] }
 
   /// One record: an object, and nothing behind it.

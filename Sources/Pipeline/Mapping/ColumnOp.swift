@@ -11,7 +11,7 @@ struct ColumnOp {
   }
 
   let kind: Kind
-  let isNullable: Bool
+  var isNullable: Bool
   /// Bytes of a `FixedString`, decimals of a `Decimal`, digits of a `DateTime64`.
   var size: Int32 = 0
   /// Digits that a `Decimal` may have.

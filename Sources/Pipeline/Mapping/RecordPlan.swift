@@ -13,9 +13,21 @@ final class RecordPlan: Sendable {
     let children: [Int32]
   }
 
-  struct EnumNames: Sendable {
-    let table: KeyTable
-    let values: [Int16]
+  final class EnumNames: Sendable {
+    private let table: KeyTable
+    private let values: [Int16]
+
+    init(_ cases: [EnumCase]) {
+      table = KeyTable(cases.map(\.name))
+      values = cases.map(\.value)
+    }
+
+    func value(of name: UnsafeRawBufferPointer) -> Int16? {
+      let found = unsafe table.find(name)
+      return found < 0 ? nil : values[Int(found)]
+    }
+
+    func contains(_ value: Int16) -> Bool { values.contains(value) }
   }
 
   /// The columns that an insert carries, in their order.

@@ -177,6 +177,8 @@ struct RecordPlanBuilder {
     while index < pending.count {
       let type = pending[index]
       var op = makeOp(type)
+      // As the table has it: that a column is Nullable in the layout for the sake of its DEFAULT is not the record's to use.
+      if index < types.count { op.isNullable = types[index].acceptsNull }
       let children = type.unwrapped.elementTypes
       op.firstChild = Int32(pending.count)
       op.childCount = Int32(children.count)
@@ -197,7 +199,7 @@ struct RecordPlanBuilder {
     case .dateTime64(let precision, let zone): (op.size, op.table) = (Int32(precision), zoneIndex(zone))
     case .enum8(let cases), .enum16(let cases):
       op.table = Int32(enums.count)
-      enums.append(RecordPlan.EnumNames(table: KeyTable(cases.map(\.name)), values: cases.map { Int16($0.value) }))
+      enums.append(RecordPlan.EnumNames(cases))
     case .tuple(let elements):
       let names = elements.compactMap(\.name)
       guard names.count == elements.count else { break }

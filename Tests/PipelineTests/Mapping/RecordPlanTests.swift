@@ -41,6 +41,18 @@ import Testing
     #expect(plan.fills == [.typeDefault, .typeDefault, .typeDefault, .literal(Array("7".utf8)), .null])
   }
 
+  /// NULL is no way to ask for a DEFAULT, whoever computes it: the field is left out.
+  @Test(arguments: ["level", "seen"]) func nullIsNoDefault(column: String) throws {
+    let plan = try TestPlan.make(Self.table)
+    var decoder = RecordDecoder(plan: plan)
+    var block = Block(layout: plan.layout)
+    guard case .rejected(let rejection) = decoder.append("{\"\(column)\":null}", to: &block) else {
+      Issue.record("null was taken")
+      return
+    }
+    #expect(rejection.reason == .nullNotAllowed && rejection.column == column)
+  }
+
   @Test func aColumnMappedToNothingIsTheServers() throws {
     let mapping = MappingConfiguration(columns: [
       MappingConfiguration.Column("seen", path: nil), MappingConfiguration.Column("name", path: nil),
