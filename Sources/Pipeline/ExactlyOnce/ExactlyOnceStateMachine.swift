@@ -1,0 +1,467 @@
+internal import SinkThreads
+
+/// Exactly once, for all partitions that one Kafka handle has: when to commit what, when a block may be sent, what an
+/// uncertain outcome leads to. A value: no clock, thread or socket; its methods return what to do, in order.
+///
+/// A block's identity, its intent, is in the group's commit before the block is sent; whoever owns the partition after
+/// whatever happens makes the same block again under the same token, and ClickHouse drops it if it has it. The rules are
+/// in docs/DELIVERY.md.
+struct ExactlyOnceStateMachine: Sendable {
+  enum CommitAnswer: Sendable, Equatable {
+    /// Written, and no copy of it can land later.
+    case known
+    /// Not written, or not for all of the partitions; no copy can land later.
+    case refused
+    /// It may be written, now or later.
+    case unknown
+  }
+
+  enum InsertResult: Sendable, Equatable {
+    case accepted
+    /// For its data. `isCertain`: no attempt before had an unknown outcome.
+    case refused(isCertain: Bool)
+    /// Its time was over before it was accepted.
+    case expired
+  }
+
+  private struct Issued: Sendable {
+    struct Part: Sendable {
+      let partition: Int
+      let snapshot: PartitionDelivery.Snapshot
+      let intents: [Intent]
+    }
+    let parts: [Part]
+    let sentAt: MonotonicInstant
+  }
+
+  private enum Slot: Sendable {
+    case free
+    case issued(Issued)
+    /// Refused; what the group holds of it is to be read before anything else.
+    case doubtful(Issued)
+  }
+
+  private struct Drain: Sendable {
+    var partitions: Set<Int>
+    /// When what has not landed is left to the next owner: the last commit must be known before the deadline.
+    let givesUpAt: MonotonicInstant
+    let isEnd: Bool
+    var hasGivenUp = false
+  }
+
+  let rules: DeliveryRules
+  private(set) var partitions: [Int: PartitionDelivery] = [:]
+  private var slot = Slot.free
+  private var drain: Drain?
+  /// Nothing is read or committed before.
+  private var nextTry = MonotonicInstant(nanoseconds: .min)
+  private var nextLazyCommit = MonotonicInstant(nanoseconds: .min)
+  private var verifiedAt = MonotonicInstant(nanoseconds: .min)
+  private var knownSentAt: MonotonicInstant?
+  private var lastNumber = 0
+
+  init(rules: DeliveryRules) { self.rules = rules }
+
+  /// Until when inserts may be sent: as long as the broker cannot have ended our session.
+  var lease: MonotonicInstant {
+    guard let knownSentAt else { return MonotonicInstant(nanoseconds: .min) }
+    return knownSentAt + (rules.session - rules.leaseMargin)
+  }
+
+  // MARK: The group
+
+  mutating func assigned(_ new: [(id: Int, target: DeliveryTarget)], nonce: UInt64, _ now: Moment) -> [DeliveryAction] {
+    for (id, target) in new { partitions[id] = PartitionDelivery(target: target, nonce: nonce) }
+    return advance(now)
+  }
+
+  /// Asked back: what is sealed lands, the last commit says so, then they go.
+  mutating func revoked(_ ids: [Int], deadline: MonotonicInstant, _ now: Moment) -> [DeliveryAction] {
+    startDrain(ids, deadline: deadline, isEnd: false)
+    return advance(now)
+  }
+
+  mutating func stopping(deadline: MonotonicInstant, _ now: Moment) -> [DeliveryAction] {
+    startDrain(Array(partitions.keys), deadline: deadline, isEnd: true)
+    return advance(now)
+  }
+
+  private mutating func startDrain(_ ids: [Int], deadline: MonotonicInstant, isEnd: Bool) {
+    let all = Set(ids).union(drain?.partitions ?? [])
+    let givesUpAt = deadline + (.zero - rules.giveUpMargin)
+    drain = Drain(
+      partitions: all, givesUpAt: min(givesUpAt, drain?.givesUpAt ?? givesUpAt), isEnd: isEnd || drain?.isEnd == true)
+    for id in all { partitions[id]?.isDraining = true }
+  }
+
+  /// Gone already, with no commit of ours to be accepted: everything goes, also the handle, in which commits may wait
+  /// that would leave under the name of a later membership.
+  mutating func lost() -> [DeliveryAction] { renew() }
+
+  private mutating func renew() -> [DeliveryAction] {
+    var cancels = partitions.keys.sorted().map { DeliveryAction.cancel($0) }
+    partitions = [:]
+    slot = .free
+    drain = nil
+    knownSentAt = nil
+    nextTry = MonotonicInstant(nanoseconds: .min)
+    cancels.append(.renew)
+    return cancels
+  }
+
+  // MARK: What the group holds
+
+  /// - Parameter start: where to begin reading where the group holds nothing.
+  mutating func offsetsRead(
+    _ found: [(id: Int, held: PartitionDelivery.Snapshot?, start: Int64)], _ now: Moment
+  ) -> [DeliveryAction] {
+    var actions: [DeliveryAction] = []
+    var attempted: [Int: Issued.Part] = [:]
+    if case .doubtful(let issued) = slot {
+      for part in issued.parts { attempted[part.partition] = part }
+      slot = .free
+    }
+    var isVerified = true
+    for (id, held, start) in found {
+      guard var partition = partitions[id] else { continue }
+      do throws(DeliveryFault) {
+        switch partition.phase {
+        case .reading: try partition.takeOver(held, start: start, number: &lastNumber)
+        case .claiming, .active:
+          if let part = attempted[id], part.snapshot == held {
+            know(part, of: &partition, now)
+          } else if partition.written == held {
+            break
+          } else if partition.phase == .claiming {
+            // Somebody wrote after we had read, and our claim was refused: look again.
+            partition = PartitionDelivery(target: partition.target, nonce: partition.nonce)
+            try partition.takeOver(held, start: start, number: &lastNumber)
+          } else {
+            throw .foreignCommit(offset: held?.offset, metadata: held?.metadata ?? "")
+          }
+        case .stopped: break
+        }
+        partitions[id] = partition
+      } catch {
+        partitions[id] = partition
+        isVerified = false
+        actions += stop(id, error)
+      }
+    }
+    if isVerified { verifiedAt = now.monotonic }
+    return actions + advance(now)
+  }
+
+  mutating func readFailed(_ now: Moment) -> [DeliveryAction] {
+    nextTry = now.monotonic + .milliseconds(200)
+    return []
+  }
+
+  mutating func committed(_ answer: CommitAnswer, _ now: Moment) -> [DeliveryAction] {
+    guard case .issued(let issued) = slot else { return [] }
+    slot = .free
+    switch answer {
+    case .known:
+      knownSentAt = issued.sentAt
+      for part in issued.parts {
+        guard var partition = partitions[part.partition] else { continue }
+        know(part, of: &partition, now)
+        partitions[part.partition] = partition
+      }
+    case .refused:
+      slot = .doubtful(issued)
+      nextTry = now.monotonic + .milliseconds(100)
+    case .unknown: return renew()
+    }
+    return advance(now)
+  }
+
+  private func know(_ part: Issued.Part, of partition: inout PartitionDelivery, _ now: Moment) {
+    partition.know(part.snapshot, part.intents)
+    if partition.phase == .claiming { partition.claimed(now, rules) }
+  }
+
+  // MARK: Blocks
+
+  /// What was cut of the partition: all that was read of it since the block before.
+  /// - Returns: the block's number, and what to do.
+  mutating func sealed(_ id: Int, through last: Int64, rows: Int, _ now: Moment) -> (block: Int, [DeliveryAction]) {
+    precondition(partitions[id]?.reader == .cut, "partition \(id) is not to be cut")
+    lastNumber += 1
+    let number = lastNumber
+    partitions[id]?.append(through: last, rows: rows, number: number)
+    return (number, advance(now))
+  }
+
+  /// The block that `read` asked for: every record of its range.
+  /// - Returns: the block's number, and what to do.
+  mutating func collected(_ id: Int, rows: Int, _ now: Moment) -> (block: Int, [DeliveryAction]) {
+    guard var partition = partitions[id], case .replay(let number) = partition.reader,
+      let index = partition.blocks.firstIndex(where: { $0.number == number })
+    else { preconditionFailure("partition \(id) has nothing to be read again") }
+    do throws(DeliveryFault) {
+      try partition.hold(index, rows: rows)
+      partitions[id] = partition
+    } catch {
+      return (number, stop(id, error) + advance(now))
+    }
+    return (number, advance(now))
+  }
+
+  /// The log ends at `end`, which is not beyond the block that `read` asked for.
+  mutating func truncated(_ id: Int, _ now: Moment) -> [DeliveryAction] {
+    guard let partition = partitions[id], case .replay(let number) = partition.reader,
+      let block = partition.blocks.first(where: { $0.number == number })
+    else { return [] }
+    return stop(id, .truncated(block.intent)) + advance(now)
+  }
+
+  /// The log begins at `logStart` now, behind what was to be read.
+  mutating func outOfRange(_ id: Int, logStart: Int64, _ now: Moment) -> [DeliveryAction] {
+    guard var partition = partitions[id], partition.phase == .active else { return [] }
+    guard case .replay(let number) = partition.reader,
+      let index = partition.blocks.firstIndex(where: { $0.number == number }), partition.blocks[index].isUncertain
+    else { return stop(id, .lostToRetention(next: partition.frontier, logStart: logStart)) + advance(now) }
+    // It cannot be made again: perhaps it has landed.
+    partition.blocks[index].isUnreadable = true
+    partition.blocks[index].stage = .resolving(notBefore: now.monotonic + rules.silence)
+    partition.reader = .none
+    partitions[id] = partition
+    return advance(now)
+  }
+
+  mutating func inserted(_ id: Int, block number: Int, _ result: InsertResult, _ now: Moment) -> [DeliveryAction] {
+    guard var partition = partitions[id], partition.phase == .active,
+      let index = partition.blocks.firstIndex(where: { $0.number == number }),
+      partition.blocks[index].stage == .inserting
+    else { return [] }
+    var actions: [DeliveryAction] = []
+    switch result {
+    case .accepted: partition.finish(index)
+    case .refused(isCertain: true) where !partition.blocks[index].isUncertain:
+      if partition.blocks[index].intent.isDead {
+        // Dead letters are of our own making; the shell retries them.
+        preconditionFailure("a dead letter was refused for its data")
+      }
+      partition.split(index, number: &lastNumber)
+      if partition.makeSnapshot(now, rules) == nil {
+        partitions[id] = partition
+        return stop(id, .tooManyIntents)
+      }
+    case .refused, .expired:
+      partition.blocks[index].isRefused = result != .expired
+      partition.blocks[index].isHeld = false
+      partition.blocks[index].isUncertain = true
+      partition.blocks[index].stage = .resolving(notBefore: now.monotonic + rules.silence)
+    }
+    partitions[id] = partition
+    actions += advance(now)
+    return actions
+  }
+
+  /// - Parameter rows: how many different offsets of the range the table and the dead letters have; nil where they cannot
+  ///   say.
+  mutating func counted(_ id: Int, block number: Int, rows: Int?, _ now: Moment) -> [DeliveryAction] {
+    guard var partition = partitions[id], let index = partition.blocks.firstIndex(where: { $0.number == number }),
+      partition.blocks[index].stage == .counting
+    else { return [] }
+    let block = partition.blocks[index]
+    guard let rows else { return stop(id, .cannotCount(block.intent)) + advance(now) }
+    if rows >= block.intent.rows {
+      partition.finish(index)
+    } else if rows > 0 {
+      return stop(id, .partlyThere(block.intent, found: rows)) + advance(now)
+    } else if block.isUnreadable {
+      return stop(id, .lostToRetention(next: block.intent.first, logStart: block.intent.last + 1)) + advance(now)
+    } else {
+      partition.startAgain(index)
+      if block.isRefused {
+        partition.split(index, number: &lastNumber)
+        if partition.makeSnapshot(now, rules) == nil {
+          partitions[id] = partition
+          return stop(id, .tooManyIntents)
+        }
+      }
+    }
+    partitions[id] = partition
+    return advance(now)
+  }
+
+  private mutating func stop(_ id: Int, _ fault: DeliveryFault) -> [DeliveryAction] {
+    guard partitions[id]?.phase != .stopped else { return [] }
+    partitions[id]?.phase = .stopped
+    partitions[id]?.reader = .none
+    return [.cancel(id), .pause(id), .stopped(id, fault)]
+  }
+
+  // MARK: Time
+
+  mutating func tick(_ now: Moment) -> [DeliveryAction] { advance(now) }
+
+  /// When `tick` has something to do that only time holds back; nil where nothing is.
+  var nextDeadline: MonotonicInstant? {
+    var deadline = MonotonicInstant(nanoseconds: .max)
+    var isSpeaking = false
+    if case .issued = slot { isSpeaking = true }
+    if case .doubtful = slot { deadline = nextTry }
+    for partition in partitions.values where partition.phase != .stopped {
+      for block in partition.blocks {
+        if case .resolving(let notBefore) = block.stage { deadline = min(deadline, notBefore) }
+      }
+      guard !isSpeaking else { continue }
+      if partition.phase == .active {
+        let isUrgent = partition.hasUndeclared(rules) || partition.isDraining
+        if partition.isDirty { deadline = min(deadline, isUrgent ? nextTry : max(nextTry, nextLazyCommit)) }
+        if let knownSentAt { deadline = min(deadline, max(nextTry, knownSentAt + rules.session / 3)) }
+      } else if !partition.isDraining {
+        deadline = min(deadline, nextTry)
+      }
+    }
+    if let drain, !drain.hasGivenUp { deadline = min(deadline, drain.givesUpAt) }
+    return deadline.nanoseconds == .max ? nil : deadline
+  }
+
+  /// Everything that is possible now.
+  private mutating func advance(_ now: Moment) -> [DeliveryAction] {
+    var actions: [DeliveryAction] = []
+    let ids = partitions.keys.sorted()
+    giveUpLateDrain(now, &actions)
+    for id in ids { work(id, now, &actions) }
+    speakToGroup(ids, now, &actions)
+    finishDrain(&actions)
+    return actions
+  }
+
+  private mutating func work(_ id: Int, _ now: Moment, _ actions: inout [DeliveryAction]) {
+    guard var partition = partitions[id], partition.phase == .active else { return }
+    for index in partition.blocks.indices {
+      let block = partition.blocks[index]
+      switch block.stage {
+      case .waiting where block.isDeclared && block.isHeld:
+        let left = partition.target.blindAge - partition.age(block.intent, now)
+        partition.blocks[index].stage = .inserting
+        actions.append(.insert(id, block: block.number, token: block.intent.token, notAfter: now.monotonic + left))
+      case .resolving(let notBefore) where notBefore <= now.monotonic:
+        partition.blocks[index].stage = .counting
+        actions.append(.count(id, block: block.number, first: block.intent.first, last: block.intent.last))
+      default: break
+      }
+    }
+    if !partition.isAssigned {
+      partition.isAssigned = true
+      actions.append(.assign(id, offset: partition.frontier))
+    }
+    let wanted = partition.wantedReader
+    if wanted != partition.reader {
+      partition.reader = wanted
+      switch wanted {
+      case .none: actions.append(.pause(id))
+      case .cut: actions.append(.read(id, from: partition.position, through: nil, isDead: false))
+      case .replay(let number):
+        guard let block = partition.blocks.first(where: { $0.number == number }) else { break }
+        actions.append(
+          .read(id, from: block.intent.first, through: block.intent.last, isDead: block.intent.isDead))
+      }
+    }
+    partitions[id] = partition
+  }
+
+  // MARK: Speaking to the group
+
+  private mutating func speakToGroup(_ ids: [Int], _ now: Moment, _ actions: inout [DeliveryAction]) {
+    if case .issued = slot { return }
+    guard now.monotonic >= nextTry else { return }
+    let alive = ids.filter { partitions[$0]?.phase != .stopped }
+    if case .doubtful = slot {
+      actions.append(.readOffsets(alive))
+      return
+    }
+    let unread = alive.filter { partitions[$0]?.phase == .reading && partitions[$0]?.isDraining == false }
+    if !unread.isEmpty {
+      actions.append(.readOffsets(unread))
+      return
+    }
+    let due = duePartitions(alive, now)
+    guard !due.isEmpty else { return }
+    let active = alive.filter { partitions[$0]?.phase == .active }
+    if !active.isEmpty, now.monotonic > verifiedAt + rules.verifyInterval {
+      actions.append(.readOffsets(alive.filter { partitions[$0]?.phase != .reading }))
+      return
+    }
+    commit(due, now, &actions)
+  }
+
+  /// Those to be committed now, all in one request: nobody's change waits if somebody's cannot.
+  private func duePartitions(_ alive: [Int], _ now: Moment) -> [Int] {
+    var dirty: [Int] = []
+    var isDue = false
+    for id in alive {
+      guard let partition = partitions[id] else { continue }
+      switch partition.phase {
+      case .claiming where !partition.isDraining:
+        dirty.append(id)
+        isDue = true
+      case .active where partition.isDirty:
+        dirty.append(id)
+        isDue = isDue || partition.hasUndeclared(rules) || partition.isDraining
+      default: continue
+      }
+    }
+    if isDue || (!dirty.isEmpty && now.monotonic >= nextLazyCommit) { return dirty }
+    // Librdkafka does not tell of heartbeats: the last commit is repeated to know that our session lives.
+    if let knownSentAt, now.monotonic >= knownSentAt + rules.session / 3,
+      let any = alive.first(where: { partitions[$0]?.phase == .active })
+    {
+      return [any]
+    }
+    return []
+  }
+
+  private mutating func commit(_ ids: [Int], _ now: Moment, _ actions: inout [DeliveryAction]) {
+    var parts: [Issued.Part] = []
+    for id in ids {
+      guard var partition = partitions[id] else { continue }
+      guard let (snapshot, intents) = partition.makeSnapshot(now, rules) else {
+        actions += stop(id, .tooManyIntents)
+        continue
+      }
+      partitions[id] = partition
+      parts.append(Issued.Part(partition: id, snapshot: snapshot, intents: intents))
+    }
+    guard !parts.isEmpty else { return }
+    slot = .issued(Issued(parts: parts, sentAt: now.monotonic))
+    nextLazyCommit = now.monotonic + rules.commitInterval
+    actions.append(
+      .commit(
+        parts.map {
+          DeliveryCommit(partition: $0.partition, offset: $0.snapshot.offset, metadata: $0.snapshot.metadata)
+        }))
+  }
+}
+
+// MARK: - Drains
+
+extension ExactlyOnceStateMachine {
+  /// What has not landed by now is left to the next owner, as intents.
+  private mutating func giveUpLateDrain(_ now: Moment, _ actions: inout [DeliveryAction]) {
+    guard let drain, !drain.hasGivenUp, now.monotonic >= drain.givesUpAt else { return }
+    self.drain?.hasGivenUp = true
+    for id in drain.partitions.sorted() where partitions[id]?.phase == .active {
+      actions.append(.cancel(id))
+      partitions[id]?.giveUp()
+    }
+  }
+
+  private mutating func finishDrain(_ actions: inout [DeliveryAction]) {
+    guard case .free = slot, let drain else { return }
+    let isDone = drain.partitions.allSatisfy { id in
+      guard let partition = partitions[id], partition.phase == .active else { return true }
+      return !partition.hasWork && !partition.isDirty
+    }
+    guard isDone else { return }
+    self.drain = nil
+    for id in drain.partitions { partitions[id] = nil }
+    if !drain.partitions.isEmpty { actions.append(.unassign(drain.partitions.sorted())) }
+    if drain.isEnd { actions.append(.finish) }
+  }
+}

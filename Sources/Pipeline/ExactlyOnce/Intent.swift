@@ -1,0 +1,14 @@
+/// A sealed block's identity. It stands in the group's own commit from before the insert is sent until its rows are
+/// accounted for, so that whoever comes after a crash makes the same block of the same records under the same token.
+struct Intent: Sendable, Equatable {
+  /// First and last offset, in a log that may have gaps between and at both ends.
+  let first: Int64
+  let last: Int64
+  /// Rows and dead letters that the range gives: what a count must find.
+  var rows: Int
+  /// When it was first written into a commit, in seconds since 1970 UTC; nil before that.
+  var declaredAt: Int64?
+  let token: DeduplicationToken
+  /// The server refused the record for its data: it goes to the dead letters, whatever the decoder says of it.
+  let isDead: Bool
+}

@@ -1,0 +1,256 @@
+internal import SinkThreads
+
+/// One partition of one assignment: its intents, from the committed offset on, and what is to be read next. A value;
+/// `ExactlyOnceStateMachine` joins the partitions of a handle.
+struct PartitionDelivery: Sendable {
+  enum Phase: Sendable, Equatable {
+    /// What the group holds is to be read.
+    case reading
+    /// Our name is to be written over it.
+    case claiming
+    case active
+    /// Nothing is read, inserted or committed until a person has looked.
+    case stopped
+  }
+
+  enum Stage: Sendable, Equatable {
+    case waiting
+    case inserting
+    /// Too old, or too uncertain, to be inserted blindly: to be counted, not before nobody can insert it any more.
+    case resolving(notBefore: MonotonicInstant)
+    case counting
+    case done
+  }
+
+  struct Block: Sendable {
+    let number: Int
+    var intent: Intent
+    var stage = Stage.waiting
+    /// The shell holds its rows.
+    var isHeld: Bool
+    /// The group holds the intent as it stands here.
+    var isDeclared = false
+    /// Somebody may have sent it: us, or a former owner.
+    var isUncertain = false
+    /// The server refuses it for its data.
+    var isRefused = false
+    /// The log no longer holds its records.
+    var isUnreadable = false
+  }
+
+  enum Reader: Sendable, Equatable {
+    case none
+    case replay(Int)
+    case cut
+  }
+
+  struct Snapshot: Sendable, Equatable {
+    let offset: Int64
+    let metadata: String
+  }
+
+  let target: DeliveryTarget
+  let nonce: UInt64
+  private(set) var lineage: UInt64
+  /// Under which the intents that the group holds were made.
+  private(set) var fingerprint: UInt64
+  var phase = Phase.reading
+  var blocks: [Block] = []
+  /// The first offset behind the last block.
+  private(set) var position: Int64 = 0
+  /// What the group is known to hold; nil where it holds nothing.
+  var written: Snapshot?
+  var isDirty = false
+  var isAssigned = false
+  var reader = Reader.none
+  var isDraining = false
+
+  init(target: DeliveryTarget, nonce: UInt64) {
+    self.target = target
+    self.nonce = nonce
+    lineage = target.lineage ?? target.freshLineage
+    fingerprint = target.fingerprint
+  }
+
+  /// Everything below is accounted for.
+  var frontier: Int64 { blocks.first?.intent.first ?? position }
+
+  /// The intents were made under another fingerprint: nothing new before they are settled.
+  var isForeignMade: Bool { fingerprint != target.fingerprint }
+
+  // MARK: Taking over
+
+  /// - Parameter start: where to begin where the group holds nothing.
+  mutating func takeOver(_ found: Snapshot?, start: Int64, number: inout Int) throws(DeliveryFault) {
+    written = found
+    isDirty = true
+    guard let found else {
+      position = start
+      phase = .claiming
+      return
+    }
+    guard let metadata = IntentMetadata(found.metadata, offset: found.offset) else {
+      throw .foreignCommit(offset: found.offset, metadata: found.metadata)
+    }
+    if let present = target.lineage {
+      // A number that was drawn while the ids could not be asked for gives way to them.
+      guard metadata.lineage == present || metadata.lineage & DeliveryTarget.identifiedBit == 0 else {
+        throw .otherLog(committed: metadata.lineage, present: present)
+      }
+    } else {
+      lineage = metadata.lineage
+    }
+    position = found.offset
+    for intent in metadata.intents {
+      number += 1
+      blocks.append(Block(number: number, intent: intent, isHeld: false, isDeclared: true, isUncertain: true))
+      position = intent.last + 1
+    }
+    if !blocks.isEmpty { fingerprint = metadata.fingerprint }
+    phase = .claiming
+  }
+
+  /// Our claim is known: from here on nobody else writes for the partition.
+  mutating func claimed(_ now: Moment, _ rules: DeliveryRules) {
+    phase = .active
+    for index in blocks.indices where isForeignMade || isOld(blocks[index].intent, now) {
+      blocks[index].stage = .resolving(notBefore: now.monotonic + rules.silence)
+    }
+  }
+
+  func isOld(_ intent: Intent, _ now: Moment) -> Bool { age(intent, now) >= target.blindAge }
+
+  func age(_ intent: Intent, _ now: Moment) -> Duration {
+    .seconds(max(0, now.wallSeconds - (intent.declaredAt ?? now.wallSeconds)))
+  }
+
+  // MARK: The commit
+
+  /// What the group should hold now. Intents that were not declared before get their time here.
+  /// - Returns: nil where the declared intents do not fit.
+  mutating func makeSnapshot(_ now: Moment, _ rules: DeliveryRules) -> (snapshot: Snapshot, intents: [Intent])? {
+    let declared = declaredCount
+    var count = wantedCount(rules)
+    while true {
+      for index in 0..<count where blocks[index].intent.declaredAt == nil {
+        blocks[index].intent.declaredAt = now.wallSeconds
+      }
+      let intents = blocks[0..<count].map(\.intent)
+      let metadata = IntentMetadata(lineage: lineage, nonce: nonce, fingerprint: fingerprint, intents: intents)
+      if let text = metadata.encoded() { return (Snapshot(offset: frontier, metadata: text), intents) }
+      guard count > declared else { return nil }
+      count -= 1
+    }
+  }
+
+  /// The group holds the snapshot. What has changed since it was made is for the next one.
+  mutating func know(_ snapshot: Snapshot, _ intents: [Intent]) {
+    written = snapshot
+    for index in blocks.indices where intents.contains(blocks[index].intent) { blocks[index].isDeclared = true }
+    isDirty = frontier != snapshot.offset || blocks.contains { !$0.isDeclared }
+  }
+
+  func hasUndeclared(_ rules: DeliveryRules) -> Bool {
+    blocks.prefix(wantedCount(rules)).contains { !$0.isDeclared && $0.stage == .waiting }
+  }
+
+  /// Blocks that a commit must name: all up to the last one that the group holds.
+  private var declaredCount: Int { (blocks.lastIndex(where: \.isDeclared) ?? -1) + 1 }
+
+  private func wantedCount(_ rules: DeliveryRules) -> Int { min(blocks.count, max(declaredCount, rules.pendingLimit)) }
+
+  // MARK: Blocks
+
+  mutating func append(through last: Int64, rows: Int, number: Int) {
+    precondition(last >= position, "a block ends at \(last), before the position \(position)")
+    defer { isDirty = true }
+    let first = position
+    position = last + 1
+    if rows == 0, blocks.isEmpty { return }
+    let token = makeToken(first, last, isDead: false)
+    let intent = Intent(first: first, last: last, rows: rows, declaredAt: nil, token: token, isDead: false)
+    blocks.append(Block(number: number, intent: intent, stage: rows == 0 ? .done : .waiting, isHeld: rows > 0))
+  }
+
+  private func makeToken(_ first: Int64, _ last: Int64, isDead: Bool) -> DeduplicationToken {
+    DeduplicationToken(lineage: lineage, origin: target.origin, first: first, last: last, isDead: isDead)
+  }
+
+  /// The rows of an intent have been read again.
+  mutating func hold(_ index: Int, rows: Int) throws(DeliveryFault) {
+    let declared = blocks[index].intent.rows
+    guard rows <= declared else { throw .moreRows(blocks[index].intent, found: rows) }
+    blocks[index].isHeld = true
+    reader = .none
+    guard rows < declared else { return }
+    // Compaction has taken some: a later count must not miss them. Its age goes on.
+    blocks[index].intent.rows = rows
+    blocks[index].isDeclared = false
+    isDirty = true
+    if rows == 0 { finish(index) }
+  }
+
+  mutating func finish(_ index: Int) {
+    blocks[index].stage = .done
+    blocks[index].isHeld = false
+    while blocks.first?.stage == .done { blocks.removeFirst() }
+    isDirty = true
+    settleFingerprint()
+  }
+
+  /// It is certain that nothing of it is in the table and that nothing of it can still come.
+  mutating func startAgain(_ index: Int) {
+    blocks[index].isUncertain = false
+    blocks[index].stage = .waiting
+    blocks[index].intent.declaredAt = nil
+    blocks[index].isDeclared = false
+    isDirty = true
+    settleFingerprint()
+  }
+
+  /// Once nothing is left in doubt of what was made under another fingerprint, the rest is ours to make.
+  private mutating func settleFingerprint() {
+    guard isForeignMade, !blocks.contains(where: { $0.isUncertain && $0.stage != .done }) else { return }
+    fingerprint = target.fingerprint
+    for index in blocks.indices { blocks[index].isDeclared = false }
+    isDirty = true
+  }
+
+  /// The server refuses the block for its data, and none of it is in the table: two halves take its place, or, of a single
+  /// offset, a dead letter.
+  mutating func split(_ index: Int, number: inout Int) {
+    let old = blocks[index].intent
+    let middle = old.first + (old.last - old.first) / 2
+    let ranges = old.first == old.last ? [(old.first, old.last)] : [(old.first, middle), (middle + 1, old.last)]
+    let parts = ranges.map { first, last in
+      number += 1
+      let intent = Intent(
+        first: first, last: last, rows: min(old.rows, Int(last - first + 1)), declaredAt: nil,
+        token: makeToken(first, last, isDead: first == last), isDead: first == last)
+      return Block(number: number, intent: intent, isHeld: false)
+    }
+    blocks.replaceSubrange(index...index, with: parts)
+    isDirty = true
+  }
+
+  /// At the end of a drain: what has not landed is the next owner's to insert, what is not declared his to cut.
+  mutating func giveUp() {
+    for index in blocks.indices { blocks[index].isHeld = false }
+    let declared = declaredCount
+    guard declared < blocks.count else { return }
+    position = blocks[declared].intent.first
+    blocks.removeSubrange(declared...)
+    // What the last commit lacks then is only what was accounted for since.
+    isDirty = frontier != written?.offset || blocks.contains { !$0.isDeclared }
+  }
+
+  /// Whether something that we hold is on its way.
+  var hasWork: Bool { blocks.contains { $0.isHeld && $0.stage != .done } }
+
+  /// What is to be read next.
+  var wantedReader: Reader {
+    guard phase == .active, !isDraining, !isForeignMade else { return .none }
+    if let next = blocks.first(where: { $0.stage == .waiting && !$0.isHeld }) { return .replay(next.number) }
+    return .cut
+  }
+}

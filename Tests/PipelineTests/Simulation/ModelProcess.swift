@@ -1,0 +1,493 @@
+import SinkThreads
+
+@testable import KafkaClient
+@testable import Pipeline
+
+/// One process: the real state machine in a shell such as the pipeline is, on a model of librdkafka. It can be killed,
+/// suspended and cut off from the broker at any event.
+final class ModelProcess {
+  struct Reader {
+    let topicPartition: Int
+    var position: Int
+    var through: Int?
+    var isDead = false
+    var isPaused = true
+    var open: [Int] = []
+    /// The last record that was read since the last block, with a row or without.
+    var last: Int?
+  }
+
+  struct HeldBlock {
+    let id: Int
+    let topicPartition: Int
+    let version: Int
+    let offsets: [Int]
+    let hasPoison: Bool
+    var token: DeduplicationToken?
+    var notAfter = MonotonicInstant(nanoseconds: 0)
+    var hadUnknown = false
+  }
+
+  let index: Int
+  unowned let world: Simulation
+  var life = 0
+  var isAlive = false
+  var isSuspended = false
+  /// Inside a call that waits for an answer.
+  private var isBlocked = false
+  private var backlog: [Simulation.Event] = []
+  var cutUntil = 0
+  private(set) var machine: ExactlyOnceStateMachine
+  var handle: ModelHandle?
+  /// Topic partitions by the machine's ids.
+  var numbers: [Int: Int] = [:]
+  private var readers: [Int: Reader] = [:]
+  private var blocks: [Int: HeldBlock] = [:]
+  private var stopped: Set<Int> = []
+  private var todo: [DeliveryAction] = []
+  private var isPerforming = false
+  private var isPolling = false
+  private var wakeAt = Int.max
+  private var lastID = 0
+  private var neverCommitted: Set<Int> = []
+  /// Grows with every change between being heard by the coordinator and not.
+  var silences = 0
+  private let skewSeconds: Int
+
+  init(index: Int, world: Simulation) {
+    self.index = index
+    self.world = world
+    skewSeconds = world.random.between(-1, 1)
+    machine = ExactlyOnceStateMachine(rules: Self.rules(world.plan))
+  }
+
+  private static func rules(_ plan: SimulationPlan) -> DeliveryRules {
+    DeliveryRules(
+      session: .milliseconds(plan.session), leaseMargin: .milliseconds(500),
+      insertDeadline: .milliseconds(plan.insertDeadline))
+  }
+
+  var moment: Moment {
+    Moment(
+      monotonic: MonotonicInstant(nanoseconds: Int64(world.now) * 1_000_000),
+      wallSeconds: Int64(1_700_000_000 + world.now / 1000 + skewSeconds))
+  }
+
+  var summary: String {
+    let parts = machine.partitions.map { id, partition in
+      "\(numbers[id] ?? -1): \(partition.phase) \(partition.reader) \(partition.blocks.map { "\($0.intent.first)-\($0.intent.last) \($0.stage)\($0.isHeld ? " held" : "")\($0.isDeclared ? " declared" : "")" })"
+    }
+    return "\(index)\(isAlive ? "" : " dead") \(parts)"
+  }
+
+  func isStopped(_ topicPartition: Int) -> Bool { stopped.contains(topicPartition) }
+
+  // MARK: Life
+
+  func receive(_ event: Simulation.Event) {
+    guard event.life == life, isAlive || life == 0 else { return }
+    if isSuspended || isBlocked { backlog.append(event) } else { event.run() }
+  }
+
+  func start() {
+    guard !isAlive else { return }
+    isAlive = true
+    life += 1
+    machine = ExactlyOnceStateMachine(rules: Self.rules(world.plan))
+    openHandle()
+  }
+
+  func crash() {
+    isAlive = false
+    isSuspended = false
+    life += 1
+    forget()
+    backlog = []
+    isBlocked = false
+    silent()
+    handle = nil
+  }
+
+  private func forget() {
+    numbers = [:]
+    readers = [:]
+    blocks = [:]
+    stopped = []
+    todo = []
+    isPolling = false
+    wakeAt = Int.max
+  }
+
+  func suspend() {
+    isSuspended = true
+    silent()
+  }
+
+  func resume() {
+    isSuspended = false
+    drainBacklog()
+    reconnect()
+  }
+
+  private func drainBacklog() {
+    while !isSuspended, !isBlocked, !backlog.isEmpty {
+      let event = backlog.removeFirst()
+      if event.life == life { event.run() }
+    }
+  }
+
+  func later(_ delay: Int, _ run: @escaping () -> Void) { world.after(delay, process: index, run) }
+
+  // MARK: The machine
+
+  func perform(_ actions: [DeliveryAction]) {
+    todo += actions
+    guard !isPerforming, !isBlocked else { return }
+    isPerforming = true
+    while !todo.isEmpty, !isBlocked, isAlive { perform(todo.removeFirst()) }
+    isPerforming = false
+    if !isBlocked { scheduleWake() }
+  }
+
+  private func perform(_ action: DeliveryAction) {
+    world.say("p\(index) \(action)")
+    switch action {
+    case .readOffsets(let ids): readOffsets(ids)
+    case .commit(let commits): commit(commits)
+    case .assign(let id, let offset):
+      guard let number = numbers[id] else { return }
+      readers[id] = Reader(topicPartition: number, position: Int(offset))
+      let version = world.broker.logs[number].version
+      if world.requiredFrom[number]?.version != version { world.requiredFrom[number] = (version, Int(offset)) }
+    case .read(let id, let from, let through, let isDead):
+      guard let number = numbers[id] else { return }
+      readers[id] = Reader(
+        topicPartition: number, position: Int(from), through: through.map { Int($0) }, isDead: isDead, isPaused: false)
+      if through != nil { world.note("replay") }
+      pollSoon()
+    case .pause(let id): readers[id]?.isPaused = true
+    case .insert(_, let block, let token, let notAfter):
+      guard blocks[block] != nil else { return world.fail("an insert of a block that is not held") }
+      blocks[block]?.token = token
+      blocks[block]?.notAfter = notAfter
+      later(world.random.below(60)) { [unowned self] in trySend(block) }
+    case .count(let id, let block, let first, let last):
+      guard let number = numbers[id] else { return }
+      later(world.random.between(5, 50)) { [unowned self] in
+        guard numbers[id] == number else { return }
+        let version = world.broker.logs[number].version
+        let rows = world.table.distinct(number, version, Int(first), Int(last))
+        world.note(rows == 0 ? "counted: none" : "counted: there")
+        perform(machine.counted(id, block: block, rows: rows, moment))
+      }
+    case .cancel(let id): for (number, block) in blocks where block.id == id { blocks[number] = nil }
+    case .unassign(let ids):
+      world.note("drained")
+      let gone = Set(ids.compactMap { numbers[$0] })
+      for id in ids {
+        numbers[id] = nil
+        readers[id] = nil
+        for (number, block) in blocks where block.id == id { blocks[number] = nil }
+      }
+      stopped.subtract(gone)
+      giveBack(gone)
+    case .finish:
+      world.note("finished")
+      leave()
+    case .renew:
+      world.note("renew")
+      numbers = [:]
+      readers = [:]
+      blocks = [:]
+      stopped = []
+      openHandle()
+    case .stopped(let id, let fault):
+      world.note("stopped: \("\(fault)".prefix { $0 != "(" })")
+      if let number = numbers[id] { stopped.insert(number) }
+    }
+  }
+
+  private func scheduleWake() {
+    guard isAlive else { return }
+    var due = Int.max
+    for deadline in [machine.nextDeadline, handle?.commits.nextDeadline] {
+      guard let deadline else { continue }
+      due = min(due, Int((deadline.nanoseconds + 999_999) / 1_000_000))
+    }
+    guard due < Int.max else { return }
+    due = max(due, world.now + 1)
+    guard due < wakeAt || wakeAt <= world.now else { return }
+    wakeAt = due
+    later(due - world.now) { [unowned self] in
+      if wakeAt <= world.now { wakeAt = Int.max }
+      wake()
+    }
+  }
+
+  func wake() {
+    guard isAlive, !isSuspended, !isBlocked else { return }
+    serveCommits()
+    perform(machine.tick(moment))
+  }
+
+  // MARK: What the group says
+
+  func assigned(_ new: Set<Int>) {
+    var list: [(id: Int, target: DeliveryTarget)] = []
+    for number in new.sorted() {
+      lastID += 1
+      numbers[lastID] = number
+      neverCommitted.insert(lastID)
+      list.append((lastID, target(number)))
+    }
+    perform(machine.assigned(list, nonce: world.random.next(), moment))
+  }
+
+  private func target(_ number: Int) -> DeliveryTarget {
+    let horizon = world.plan.breakage == .windowGuard ? Duration.seconds(1 << 30) : .milliseconds(world.plan.horizon)
+    return DeliveryTarget(
+      origin: .init(topic: "t", partition: Int32(number), table: "d.t"), fingerprint: 7, horizon: horizon, lineage: nil,
+      freshLineage: world.random.next() >> 1)
+  }
+
+  func revoked(_ gone: Set<Int>, deadline: Int) {
+    for (id, number) in numbers.sorted(by: { $0.key < $1.key }) where gone.contains(number) { sealOpen(id) }
+    let ids = numbers.filter { gone.contains($0.value) }.map(\.key).sorted()
+    guard !ids.isEmpty else { return giveBack(gone) }
+    perform(
+      machine.revoked(ids, deadline: MonotonicInstant(nanoseconds: Int64(deadline) * 1_000_000), moment))
+  }
+
+  func lost() { perform(machine.lost()) }
+
+  /// SIGTERM.
+  func stopOrderly() {
+    guard isAlive, !isSuspended, !isBlocked else { return }
+    for id in numbers.keys.sorted() { sealOpen(id) }
+    perform(machine.stopping(deadline: moment.monotonic + .seconds(4), moment))
+    later(5_000) { [unowned self] in leave() }
+  }
+
+  private func leave() {
+    isAlive = false
+    life += 1
+    forget()
+    backlog = []
+    isBlocked = false
+    silent()
+    handle = nil
+    world.after(world.random.between(100, 3_000)) { [unowned self] in start() }
+  }
+
+  private func readOffsets(_ ids: [Int]) {
+    isBlocked = true
+    let life = life
+    let isCut = world.now < cutUntil
+    world.after(isCut ? 400 : world.random.between(1, 25)) { [unowned self] in
+      guard self.life == life, isAlive else { return }
+      let fails = isCut || !world.isHealed && world.random.chance(world.plan.failedReads)
+      let found = fails ? nil : find(ids)
+      let answer = { [unowned self] in
+        isBlocked = false
+        guard let found else {
+          perform(machine.readFailed(moment))
+          return
+        }
+        perform(machine.offsetsRead(found, moment))
+      }
+      if isSuspended {
+        backlog.insert(
+          Simulation.Event(time: world.now, order: 0, process: index, life: life, run: answer), at: 0)
+        isBlocked = false
+      } else {
+        answer()
+        drainBacklog()
+      }
+    }
+  }
+
+  /// nil where a new partition's start cannot be known.
+  private func find(_ ids: [Int]) -> [(id: Int, held: PartitionDelivery.Snapshot?, start: Int64)]? {
+    var list: [(id: Int, held: PartitionDelivery.Snapshot?, start: Int64)] = []
+    for id in ids {
+      guard let number = numbers[id], let partition = machine.partitions[id] else { continue }
+      var held = world.broker.held[number].map { PartitionDelivery.Snapshot(offset: $0.offset, metadata: $0.metadata) }
+      if partition.phase == .reading {
+        guard world.broker.isTopicThere else { return nil }
+      } else {
+        let isOurs = held.flatMap { IntentMetadata($0.metadata, offset: $0.offset) } != nil
+        if world.plan.breakage == .readBack, !isOurs { held = partition.written }
+        if world.plan.breakage == .claim, neverCommitted.contains(id) { held = partition.written }
+      }
+      let log = world.broker.logs[number]
+      list.append((id, held, Int64(world.plan.startsLatest ? log.entries.count : log.start)))
+    }
+    return list
+  }
+
+  // MARK: Commits
+
+  private func commit(_ commits: [DeliveryCommit]) {
+    if world.plan.breakage == .claim, commits.allSatisfy({ machine.partitions[$0.partition]?.phase == .claiming }) {
+      return perform(machine.committed(.known, moment))
+    }
+    for commit in commits { neverCommitted.remove(commit.partition) }
+    handle?.enqueue(
+      commits.compactMap { commit in numbers[commit.partition].map { ($0, commit) } }, by: moment.monotonic + .milliseconds(500))
+  }
+
+  func committed(_ answer: ExactlyOnceStateMachine.CommitAnswer) {
+    world.note("commit \(answer)")
+    world.say("p\(index) commit \(answer)")
+    perform(machine.committed(answer, moment))
+  }
+
+  // MARK: Reading
+
+  func pollSoon() {
+    guard isAlive, !isPolling else { return }
+    isPolling = true
+    later(world.random.between(20, 400)) { [unowned self] in poll() }
+  }
+
+  private func poll() {
+    isPolling = false
+    guard world.broker.isTopicThere, world.now >= cutUntil else { return pollSoon() }
+    var isMore = false
+    for id in readers.keys.sorted() {
+      if isBlocked {
+        isMore = true
+        break
+      }
+      isMore = read(id) || isMore
+    }
+    if isMore { pollSoon() }
+  }
+
+  /// - Returns: whether there is more to read or to seal.
+  private func read(_ id: Int) -> Bool {
+    guard var reader = readers[id], !reader.isPaused else { return false }
+    let log = world.broker.logs[reader.topicPartition]
+    if reader.position < log.start {
+      perform(machine.outOfRange(id, logStart: Int64(log.start), moment))
+      return true
+    }
+    var left = world.random.between(1, 6)
+    while left > 0, reader.position < log.entries.count {
+      if let through = reader.through, reader.position > through { break }
+      switch log.entries[reader.position] {
+      case .gap: break
+      case .filtered: reader.last = reader.position
+      case .record, .poison:
+        reader.last = reader.position
+        reader.open.append(reader.position)
+        left -= 1
+      }
+      reader.position += 1
+    }
+    readers[id] = reader
+    if let through = reader.through {
+      // A record or the log's end beyond the range says that it is complete.
+      if reader.position > through, log.entries.count > through {
+        let (block, actions) = machine.collected(id, rows: reader.open.count, moment)
+        hold(block, id, reader)
+        readers[id]?.isPaused = true
+        perform(actions)
+      } else if reader.position >= log.entries.count, log.entries.count <= through {
+        perform(machine.truncated(id, moment))
+        return false
+      }
+      return true
+    }
+    if reader.last != nil, world.random.chance(0.6) { sealOpen(id) }
+    return reader.position < log.entries.count || readers[id]?.last != nil
+  }
+
+  private func sealOpen(_ id: Int) {
+    guard var reader = readers[id], !reader.isPaused, reader.through == nil, let last = reader.last else { return }
+    let (block, actions) = machine.sealed(id, through: Int64(last), rows: reader.open.count, moment)
+    if !reader.open.isEmpty { hold(block, id, reader) }
+    reader.open = []
+    reader.last = nil
+    readers[id] = reader
+    if world.plan.breakage == .intents, let made = machine.partitions[id]?.blocks.last, let held = blocks[block] {
+      world.after(world.random.below(200)) { [unowned world] in
+        _ = world.table.land(made.intent.token, held.topicPartition, held.version, held.offsets, world.now)
+        world.landed(held.topicPartition, held.version, held.offsets)
+      }
+    }
+    perform(actions)
+  }
+
+  private func hold(_ number: Int, _ id: Int, _ reader: Reader) {
+    let log = world.broker.logs[reader.topicPartition]
+    let hasPoison = !reader.isDead && reader.open.contains { log.entries[$0] == .poison }
+    blocks[number] = HeldBlock(
+      id: id, topicPartition: reader.topicPartition, version: log.version, offsets: reader.open, hasPoison: hasPoison)
+  }
+
+  // MARK: Inserting
+
+  private func trySend(_ number: Int) {
+    guard let block = blocks[number], let token = block.token else { return }
+    let now = moment.monotonic
+    if now >= block.notAfter {
+      world.note("expired")
+      return end(number, .expired)
+    }
+    if now >= machine.lease, world.plan.breakage != .lease {
+      world.note("held by the lease")
+      later(100) { [unowned self] in trySend(number) }
+      return
+    }
+    send(number, block, token)
+  }
+
+  private func send(_ number: Int, _ block: HeldBlock, _ token: DeduplicationToken) {
+    if block.hasPoison {
+      world.note("refused")
+      later(world.random.between(2, 60)) { [unowned self] in
+        end(number, .refused(isCertain: !(blocks[number]?.hadUnknown ?? true)))
+      }
+      return
+    }
+    let calm = world.isHealed
+    let plan = world.plan
+    if !calm, world.random.chance(plan.lateInserts) {
+      land(block, token, after: world.random.between(1_000, plan.insertDeadline))
+      retry(number, after: world.random.between(300, 3_000), isUnknown: true)
+    } else if !calm, world.random.chance(plan.failedInserts) {
+      switch world.random.below(3) {
+      case 0: retry(number, after: world.random.between(50, 1_500), isUnknown: false)
+      case 1: retry(number, after: world.random.between(50, 2_000), isUnknown: true)
+      default:
+        land(block, token, after: world.random.between(2, 50))
+        retry(number, after: world.random.between(60, 2_000), isUnknown: true)
+      }
+    } else {
+      let delay = world.random.between(2, 80)
+      land(block, token, after: delay)
+      later(delay + world.random.between(1, 20)) { [unowned self] in end(number, .accepted) }
+    }
+  }
+
+  /// Whatever becomes of the sender meanwhile.
+  private func land(_ block: HeldBlock, _ token: DeduplicationToken, after delay: Int) {
+    world.after(delay) { [unowned world] in
+      let isNew = world.table.land(token, block.topicPartition, block.version, block.offsets, world.now)
+      world.note(isNew ? "stored" : "deduplicated")
+      world.say("land \(block.topicPartition):\(block.offsets) \(token) \(isNew ? "stored" : "dropped")")
+      if isNew { world.landed(block.topicPartition, block.version, block.offsets) }
+    }
+  }
+
+  private func retry(_ number: Int, after delay: Int, isUnknown: Bool) {
+    if isUnknown { blocks[number]?.hadUnknown = true }
+    later(delay) { [unowned self] in trySend(number) }
+  }
+
+  private func end(_ number: Int, _ result: ExactlyOnceStateMachine.InsertResult) {
+    guard let block = blocks.removeValue(forKey: number) else { return }
+    perform(machine.inserted(block.id, block: number, result, moment))
+  }
+}
