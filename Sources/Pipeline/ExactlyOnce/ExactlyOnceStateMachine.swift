@@ -56,7 +56,6 @@ struct ExactlyOnceStateMachine: Sendable {
   /// Nothing is read or committed before.
   private var nextTry = MonotonicInstant(nanoseconds: .min)
   private var nextLazyCommit = MonotonicInstant(nanoseconds: .min)
-  private var verifiedAt = MonotonicInstant(nanoseconds: .min)
   private var knownSentAt: MonotonicInstant?
   private var lastNumber = 0
 
@@ -121,7 +120,6 @@ struct ExactlyOnceStateMachine: Sendable {
       for part in issued.parts { attempted[part.partition] = part }
       slot = .free
     }
-    var isVerified = true
     for (id, held, start) in found {
       guard var partition = partitions[id] else { continue }
       do throws(DeliveryFault) {
@@ -141,14 +139,13 @@ struct ExactlyOnceStateMachine: Sendable {
           }
         case .stopped: break
         }
+        partition.verifiedAt = now.monotonic
         partitions[id] = partition
       } catch {
         partitions[id] = partition
-        isVerified = false
         actions += stop(id, error)
       }
     }
-    if isVerified { verifiedAt = now.monotonic }
     return actions + advance(now)
   }
 
@@ -238,18 +235,14 @@ struct ExactlyOnceStateMachine: Sendable {
     var actions: [DeliveryAction] = []
     switch result {
     case .accepted: partition.finish(index)
-    case .refused(isCertain: true) where !partition.blocks[index].isUncertain:
-      if partition.blocks[index].intent.isDead {
-        // Dead letters are of our own making; the shell retries them.
-        preconditionFailure("a dead letter was refused for its data")
-      }
+    case .refused(isCertain: true) where !partition.blocks[index].isUncertain && !partition.blocks[index].intent.isDead:
       partition.split(index, number: &lastNumber)
       if partition.makeSnapshot(now, rules) == nil {
         partitions[id] = partition
         return stop(id, .tooManyIntents)
       }
     case .refused, .expired:
-      partition.blocks[index].isRefused = result != .expired
+      partition.blocks[index].isRefused = result != .expired && !partition.blocks[index].intent.isDead
       partition.blocks[index].isHeld = false
       partition.blocks[index].isUncertain = true
       partition.blocks[index].stage = .resolving(notBefore: now.monotonic + rules.silence)
@@ -383,8 +376,7 @@ struct ExactlyOnceStateMachine: Sendable {
     }
     let due = duePartitions(alive, now)
     guard !due.isEmpty else { return }
-    let active = alive.filter { partitions[$0]?.phase == .active }
-    if !active.isEmpty, now.monotonic > verifiedAt + rules.verifyInterval {
+    if due.contains(where: { partitions[$0].map { now.monotonic > $0.verifiedAt + rules.verifyInterval } ?? false }) {
       actions.append(.readOffsets(alive.filter { partitions[$0]?.phase != .reading }))
       return
     }

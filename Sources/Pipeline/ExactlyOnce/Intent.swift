@@ -11,4 +11,15 @@ struct Intent: Sendable, Equatable {
   let token: DeduplicationToken
   /// The server refused the record for its data: it goes to the dead letters, whatever the decoder says of it.
   let isDead: Bool
+  /// All of it is accounted for, but not all before it.
+  var isDone = false
+}
+
+extension Intent {
+  /// A range that needs nothing any more.
+  static func done(first: Int64, last: Int64) -> Intent {
+    Intent(
+      first: first, last: last, rows: 0, declaredAt: 0, token: DeduplicationToken(high: 0, low: 0), isDead: false,
+      isDone: true)
+  }
 }

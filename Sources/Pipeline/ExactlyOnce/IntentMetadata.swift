@@ -2,10 +2,10 @@
 ///
 /// Printable ASCII, at most 1024 bytes (a broker takes 4096 by default). Numbers have the digits 0–9 and a–v:
 ///
-///     s1 <lineage> <nonce> <fingerprint>{ <last>:<rows>:<declared>:<token>[d]}
+///     s1 <lineage> <nonce> <fingerprint>{ <last>:<rows>:<declared>:<token>[d]| <last>x}
 ///
 /// The blocks follow each other without a gap from the committed offset on; `last` counts from the block's own first
-/// offset. Everything else, an empty text too, is a commit that we did not write.
+/// offset; `d` marks dead letters, `x` what is accounted for already: it must never be inserted again. Everything else, an empty text too, is a commit that we did not write.
 struct IntentMetadata: Sendable, Equatable {
   static let maxBytes = 1024
 
@@ -30,6 +30,10 @@ struct IntentMetadata: Sendable, Equatable {
     for intent in intents {
       bytes.append(UInt8(ascii: " "))
       Radix32.append(UInt64(intent.last - intent.first), to: &bytes)
+      guard !intent.isDone else {
+        bytes.append(UInt8(ascii: "x"))
+        continue
+      }
       bytes.append(UInt8(ascii: ":"))
       Radix32.append(UInt64(intent.rows), to: &bytes)
       bytes.append(UInt8(ascii: ":"))
@@ -70,12 +74,19 @@ struct IntentMetadata: Sendable, Equatable {
     var first = offset
     while index < bytes.count {
       guard skip(UInt8(ascii: " ")), let length = Radix32.read(bytes, &index), length <= 1 << 48,
-        skip(UInt8(ascii: ":")), let rows = Radix32.read(bytes, &index), rows <= length + 1,
+        first <= Int64.max >> 1
+      else { return nil }
+      let last = first + Int64(length)
+      guard !skip(UInt8(ascii: "x")) else {
+        intents.append(.done(first: first, last: last))
+        first = last + 1
+        continue
+      }
+      guard skip(UInt8(ascii: ":")), let rows = Radix32.read(bytes, &index), rows <= length + 1,
         skip(UInt8(ascii: ":")), let declared = Radix32.read(bytes, &index), declared <= 1 << 48,
-        skip(UInt8(ascii: ":")), let token = Self.token(bytes, &index), first <= Int64.max >> 1
+        skip(UInt8(ascii: ":")), let token = Self.token(bytes, &index)
       else { return nil }
       let isDead = skip(UInt8(ascii: "d"))
-      let last = first + Int64(length)
       intents.append(
         Intent(
           first: first, last: last, rows: Int(rows), declaredAt: Int64(declared), token: token, isDead: isDead))

@@ -60,6 +60,8 @@ struct PartitionDelivery: Sendable {
   private(set) var position: Int64 = 0
   /// What the group is known to hold; nil where it holds nothing.
   var written: Snapshot?
+  /// When that was last read from it.
+  var verifiedAt = MonotonicInstant(nanoseconds: .min)
   var isDirty = false
   var isAssigned = false
   var reader = Reader.none
@@ -103,9 +105,13 @@ struct PartitionDelivery: Sendable {
     position = found.offset
     for intent in metadata.intents {
       number += 1
-      blocks.append(Block(number: number, intent: intent, isHeld: false, isDeclared: true, isUncertain: true))
+      blocks.append(
+        Block(
+          number: number, intent: intent, stage: intent.isDone ? .done : .waiting, isHeld: false, isDeclared: true,
+          isUncertain: !intent.isDone))
       position = intent.last + 1
     }
+    while blocks.first?.stage == .done { blocks.removeFirst() }
     if !blocks.isEmpty { fingerprint = metadata.fingerprint }
     phase = .claiming
   }
@@ -113,7 +119,8 @@ struct PartitionDelivery: Sendable {
   /// Our claim is known: from here on nobody else writes for the partition.
   mutating func claimed(_ now: Moment, _ rules: DeliveryRules) {
     phase = .active
-    for index in blocks.indices where isForeignMade || isOld(blocks[index].intent, now) {
+    for index in blocks.indices
+    where blocks[index].stage == .waiting && (isForeignMade || isOld(blocks[index].intent, now)) {
       blocks[index].stage = .resolving(notBefore: now.monotonic + rules.silence)
     }
   }
@@ -154,8 +161,10 @@ struct PartitionDelivery: Sendable {
     blocks.prefix(wantedCount(rules)).contains { !$0.isDeclared && $0.stage == .waiting }
   }
 
-  /// Blocks that a commit must name: all up to the last one that the group holds.
-  private var declaredCount: Int { (blocks.lastIndex(where: \.isDeclared) ?? -1) + 1 }
+  /// Blocks that a commit must name, or somebody would cut them again: all up to the last one that may be in the table.
+  private var declaredCount: Int {
+    (blocks.lastIndex { $0.isDeclared || $0.isUncertain || $0.stage == .done } ?? -1) + 1
+  }
 
   private func wantedCount(_ rules: DeliveryRules) -> Int { min(blocks.count, max(declaredCount, rules.pendingLimit)) }
 
@@ -168,7 +177,10 @@ struct PartitionDelivery: Sendable {
     position = last + 1
     if rows == 0, blocks.isEmpty { return }
     let token = makeToken(first, last, isDead: false)
-    let intent = Intent(first: first, last: last, rows: rows, declaredAt: nil, token: token, isDead: false)
+    let intent =
+      rows == 0
+      ? .done(first: first, last: last)
+      : Intent(first: first, last: last, rows: rows, declaredAt: nil, token: token, isDead: false)
     blocks.append(Block(number: number, intent: intent, stage: rows == 0 ? .done : .waiting, isHeld: rows > 0))
   }
 
@@ -192,7 +204,14 @@ struct PartitionDelivery: Sendable {
 
   mutating func finish(_ index: Int) {
     blocks[index].stage = .done
-    blocks[index].isHeld = false
+    // Neighbours that are done too become one, which keeps the metadata short.
+    var low = index
+    var high = index
+    while low > 0, blocks[low - 1].stage == .done { low -= 1 }
+    while high + 1 < blocks.count, blocks[high + 1].stage == .done { high += 1 }
+    let intent = Intent.done(first: blocks[low].intent.first, last: blocks[high].intent.last)
+    blocks.replaceSubrange(
+      low...high, with: [Block(number: blocks[index].number, intent: intent, stage: .done, isHeld: false)])
     while blocks.first?.stage == .done { blocks.removeFirst() }
     isDirty = true
     settleFingerprint()

@@ -58,7 +58,9 @@ struct ModelBroker {
           members[instance]?.isJoined = true
           return .rebalance(member: member.id, isNew: true)
         }
-        guard isPreparing else { return .takenOver(member: member.id, generation: generation, assignment[instance] ?? []) }
+        guard isPreparing else {
+          return .takenOver(member: member.id, generation: generation, assignment[instance] ?? [])
+        }
         return .rebalance(member: member.id, isNew: false)
       }
       let isNew = !isPreparing

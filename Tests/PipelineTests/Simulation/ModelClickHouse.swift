@@ -13,7 +13,7 @@ struct ModelClickHouse {
   /// The negative control: tokens mean nothing.
   let ignoresTokens: Bool
   private(set) var counts: [Row: Int] = [:]
-  private var window: [(token: DeduplicationToken, landedAt: Int)] = []
+  private var window: [(token: DeduplicationToken, placement: UInt64, landedAt: Int)] = []
   private(set) var deduplicated = 0
 
   init(windowMilliseconds: Int, windowCount: Int, ignoresTokens: Bool) {
@@ -22,15 +22,20 @@ struct ModelClickHouse {
     self.ignoresTokens = ignoresTokens
   }
 
+  /// - Parameter placement: what a mapping makes of the rows: in another table partition a token is not found.
   /// - Returns: whether the block's rows were stored now.
-  mutating func land(_ token: DeduplicationToken, _ partition: Int, _ version: Int, _ offsets: [Int], _ now: Int) -> Bool {
+  mutating func land(
+    _ token: DeduplicationToken, _ placement: UInt64, _ partition: Int, _ version: Int, _ offsets: [Int], _ now: Int
+  ) -> Bool {
     if !ignoresTokens {
-      let remembered = window.suffix(windowCount).contains { $0.token == token && now - $0.landedAt < windowMilliseconds }
+      let remembered = window.suffix(windowCount).contains {
+        $0.token == token && $0.placement == placement && now - $0.landedAt < windowMilliseconds
+      }
       if remembered {
         deduplicated += 1
         return false
       }
-      window.append((token, now))
+      window.append((token, placement, now))
     }
     for offset in offsets { counts[Row(partition: partition, version: version, offset: offset), default: 0] += 1 }
     return true

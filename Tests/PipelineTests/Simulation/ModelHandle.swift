@@ -73,7 +73,9 @@ final class ModelHandle {
   }
 
   private func apply(_ body: [(Int, DeliveryCommit)], _ member: Int, _ generation: Int) -> ModelBroker.CommitError? {
-    if let error = world.broker.validate(instance: process.index, member: member, generation: generation) { return error }
+    if let error = world.broker.validate(instance: process.index, member: member, generation: generation) {
+      return error
+    }
     var error: ModelBroker.CommitError?
     if !world.isHealed, world.random.chance(world.plan.refusedCommits) {
       error = world.random.chance(0.5) ? .rebalance : .oneRefused
@@ -92,7 +94,9 @@ final class ModelHandle {
     guard isCurrent, bodies.removeValue(forKey: number) != nil else { return }
     let native = error.map { KafkaError(code: .broker, message: "\($0)", nativeCode: 1) }
     if world.plan.breakage == .dropOnUnknown {
-      if commits.answered(number, native, Self.anyOffset, situation) != nil { process.committed(native == nil ? .known : .refused) }
+      if commits.answered(number, native, Self.anyOffset, situation) != nil {
+        process.committed(native == nil ? .known : .refused)
+      }
     } else if let outcome = commits.answered(number, native, Self.anyOffset, situation) {
       report(outcome)
     }

@@ -23,6 +23,7 @@ final class ModelProcess {
     let version: Int
     let offsets: [Int]
     let hasPoison: Bool
+    let placement: UInt64
     var token: DeduplicationToken?
     var notAfter = MonotonicInstant(nanoseconds: 0)
     var hadUnknown = false
@@ -37,6 +38,8 @@ final class ModelProcess {
   private var isBlocked = false
   private var backlog: [Simulation.Event] = []
   var cutUntil = 0
+  /// Of the mapping that it was started with.
+  private var fingerprint: UInt64 = 0
   private(set) var machine: ExactlyOnceStateMachine
   var handle: ModelHandle?
   /// Topic partitions by the machine's ids.
@@ -93,6 +96,7 @@ final class ModelProcess {
     guard !isAlive else { return }
     isAlive = true
     life += 1
+    fingerprint = world.fingerprint
     machine = ExactlyOnceStateMachine(rules: Self.rules(world.plan))
     openHandle()
   }
@@ -246,7 +250,8 @@ final class ModelProcess {
   private func target(_ number: Int) -> DeliveryTarget {
     let horizon = world.plan.breakage == .windowGuard ? Duration.seconds(1 << 30) : .milliseconds(world.plan.horizon)
     return DeliveryTarget(
-      origin: .init(topic: "t", partition: Int32(number), table: "d.t"), fingerprint: 7, horizon: horizon, lineage: nil,
+      origin: .init(topic: "t", partition: Int32(number), table: "d.t"), fingerprint: fingerprint, horizon: horizon,
+      lineage: nil,
       freshLineage: world.random.next() >> 1)
   }
 
@@ -333,7 +338,8 @@ final class ModelProcess {
     }
     for commit in commits { neverCommitted.remove(commit.partition) }
     handle?.enqueue(
-      commits.compactMap { commit in numbers[commit.partition].map { ($0, commit) } }, by: moment.monotonic + .milliseconds(500))
+      commits.compactMap { commit in numbers[commit.partition].map { ($0, commit) } },
+      by: moment.monotonic + .milliseconds(500))
   }
 
   func committed(_ answer: ExactlyOnceStateMachine.CommitAnswer) {
@@ -412,7 +418,8 @@ final class ModelProcess {
     readers[id] = reader
     if world.plan.breakage == .intents, let made = machine.partitions[id]?.blocks.last, let held = blocks[block] {
       world.after(world.random.below(200)) { [unowned world] in
-        _ = world.table.land(made.intent.token, held.topicPartition, held.version, held.offsets, world.now)
+        _ = world.table.land(
+          made.intent.token, held.placement, held.topicPartition, held.version, held.offsets, world.now)
         world.landed(held.topicPartition, held.version, held.offsets)
       }
     }
@@ -423,7 +430,8 @@ final class ModelProcess {
     let log = world.broker.logs[reader.topicPartition]
     let hasPoison = !reader.isDead && reader.open.contains { log.entries[$0] == .poison }
     blocks[number] = HeldBlock(
-      id: id, topicPartition: reader.topicPartition, version: log.version, offsets: reader.open, hasPoison: hasPoison)
+      id: id, topicPartition: reader.topicPartition, version: log.version, offsets: reader.open, hasPoison: hasPoison,
+      placement: fingerprint)
   }
 
   // MARK: Inserting
@@ -474,7 +482,8 @@ final class ModelProcess {
   /// Whatever becomes of the sender meanwhile.
   private func land(_ block: HeldBlock, _ token: DeduplicationToken, after delay: Int) {
     world.after(delay) { [unowned world] in
-      let isNew = world.table.land(token, block.topicPartition, block.version, block.offsets, world.now)
+      let isNew = world.table.land(
+        token, block.placement, block.topicPartition, block.version, block.offsets, world.now)
       world.note(isNew ? "stored" : "deduplicated")
       world.say("land \(block.topicPartition):\(block.offsets) \(token) \(isNew ? "stored" : "dropped")")
       if isNew { world.landed(block.topicPartition, block.version, block.offsets) }

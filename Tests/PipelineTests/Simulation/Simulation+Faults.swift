@@ -21,6 +21,7 @@ extension Simulation {
         }
       }
       if random.chance(plan.compaction) { after(second * 1000) { [unowned self] in compact() } }
+      if random.chance(plan.deployments) { after(second * 1000) { [unowned self] in deploy() } }
       if random.chance(plan.retention) { after(second * 1000) { [unowned self] in retain() } }
       if random.chance(plan.remaking) { after(second * 1000) { [unowned self] in remake() } }
       if random.chance(plan.foreignCommits) { after(second * 1000) { [unowned self] in commitForeign() } }
@@ -50,7 +51,9 @@ extension Simulation {
   private func suspend(_ index: Int) {
     guard processes[index].isAlive, !processes[index].isSuspended else { return }
     note("stop")
-    let pause = random.chance(0.4) ? random.between(10_000, 140_000) : random.between(200, 9_000)
+    let pause =
+      random.chance(plan.longStops)
+      ? random.between(10_000, plan.longestStop) : random.between(200, 9_000)
     say("stop \(index) for \(pause)")
     processes[index].suspend()
     let life = processes[index].life
@@ -66,6 +69,19 @@ extension Simulation {
     processes[index].cutUntil = now + pause
     processes[index].silent()
     after(pause) { [unowned self] in processes[index].reconnect() }
+  }
+
+  /// A new mapping, one process after the other.
+  private func deploy() {
+    note("deployment")
+    fingerprint += 1
+    for index in processes.indices {
+      after(random.below(30_000)) { [unowned self] in
+        guard processes[index].isAlive, !processes[index].isSuspended else { return }
+        processes[index].crash()
+        after(random.between(50, 2_000)) { [unowned self] in if !processes[index].isAlive { processes[index].start() } }
+      }
+    }
   }
 
   /// Records vanish from the middle of a log; the last ones never do.

@@ -32,6 +32,8 @@ struct SimulationPlan {
   var horizon = 60_000
   var crashes = 0.0
   var stops = 0.0
+  var longStops = 0.4
+  var longestStop = 140_000
   var cuts = 0.0
   var lateCommits = 0.0
   var lostAnswers = 0.0
@@ -44,11 +46,14 @@ struct SimulationPlan {
   var remaking = 0.0
   var retention = 0.0
   var foreignCommits = 0.0
+  var deployments = 0.0
   var startsLatest = false
-  var activeMilliseconds = 60_000
+  var activeMilliseconds = 40_000
 
+  /// - Parameter focus: a rule that the schedule should put to the test.
+  ///
   /// Each schedule has some faults often and the others not at all: mixtures of everything find less.
-  init(seed: UInt64, breakage: Breakage = .none) {
+  init(seed: UInt64, breakage: Breakage = .none, focus: Breakage = .none) {
     var random = ModelRandom(seed: seed ^ 0x5151)
     self.breakage = breakage
     func some(_ probability: Double, _ value: Double, _ random: inout ModelRandom) -> Double {
@@ -72,6 +77,23 @@ struct SimulationPlan {
     retention = some(0.06, 0.01, &random)
     foreignCommits = some(0.05, 0.01, &random)
     startsLatest = random.chance(0.15)
+    deployments = some(0.25, 0.06, &random)
+    switch focus {
+    case .windowGuard:
+      processes = 1
+      crashes = 0.1
+      horizon = 60_000
+    case .lease:
+      processes = 2
+      deployments = 0.06
+      stops = 0.08
+      longStops = 0.9
+      longestStop = 28_000
+      horizon = 120_000
+      failedInserts = 0.6
+      lateInserts = 0.1
+    default: break
+    }
   }
 }
 
@@ -106,14 +128,19 @@ final class Simulation {
   var requiredFrom: [Int: (version: Int, offset: Int)] = [:]
   /// Compacted or deleted before it was read, perhaps: in the table once or not at all.
   var optional: Set<ModelClickHouse.Row> = []
+  /// Of the mapping that processes are started with from now on.
+  var fingerprint: UInt64 = 1
   var handleCount = 0
   var trace: [String] = []
   let traces: Bool
   private var heap: [Event] = []
   private var order = 0
 
-  init(seed: UInt64, breakage: SimulationPlan.Breakage = .none, traces: Bool = false) {
-    plan = SimulationPlan(seed: seed, breakage: breakage)
+  init(
+    seed: UInt64, breakage: SimulationPlan.Breakage = .none, focus: SimulationPlan.Breakage = .none,
+    traces: Bool = false
+  ) {
+    plan = SimulationPlan(seed: seed, breakage: breakage, focus: focus)
     random = ModelRandom(seed: seed)
     self.traces = traces
     var logs: [ModelLog] = []
@@ -144,7 +171,8 @@ final class Simulation {
   func after(_ delay: Int, process: Int = -1, _ run: @escaping () -> Void) {
     order += 1
     push(
-      Event(time: now + delay, order: order, process: process, life: process < 0 ? 0 : processes[process].life, run: run))
+      Event(
+        time: now + delay, order: order, process: process, life: process < 0 ? 0 : processes[process].life, run: run))
   }
 
   // MARK: The run
@@ -172,7 +200,8 @@ final class Simulation {
   }
 
   private var summary: String {
-    processes.map(\.summary).joined(separator: "; ") + " held \(broker.held.mapValues(\.offset)), ends \(broker.logs.map(\.entries.count))"
+    processes.map(\.summary).joined(separator: "; ")
+      + " held \(broker.held.mapValues(\.offset)), ends \(broker.logs.map(\.entries.count))"
   }
 
   /// Every partition is read to its end and committed, or stands still for a reason.
@@ -190,11 +219,7 @@ final class Simulation {
   private func heal() {
     isHealed = true
     say("healed")
-    for process in processes {
-      process.cutUntil = 0
-      if process.isSuspended { process.resume() }
-      if !process.isAlive { process.start() }
-    }
+    // Whoever is down or suspended comes back in his own time: that can be after the horizon.
     for process in processes { process.wake() }
   }
 

@@ -1,0 +1,314 @@
+import SinkThreads
+import Testing
+
+@testable import Pipeline
+
+/// The rules one by one; what they come to together is the simulation's matter.
+@Suite struct ExactlyOnceStateMachineTests {
+  private static let rules = DeliveryRules(
+    session: .seconds(45), leaseMargin: .seconds(5), insertDeadline: .seconds(60))
+
+  /// A machine with partition 1, of table `d.t`, at a time that the test moves.
+  private struct Bench {
+    var machine = ExactlyOnceStateMachine(rules: ExactlyOnceStateMachineTests.rules)
+    var seconds: Int64 = 1_000
+
+    var now: Moment {
+      Moment(monotonic: MonotonicInstant(nanoseconds: seconds * 1_000_000_000), wallSeconds: 1_700_000_000 + seconds)
+    }
+
+    static func target(fingerprint: UInt64 = 7) -> DeliveryTarget {
+      DeliveryTarget(
+        origin: .init(topic: "t", partition: 0, table: "d.t"), fingerprint: fingerprint, horizon: .seconds(3600),
+        lineage: nil, freshLineage: 9)
+    }
+
+    mutating func assign(fingerprint: UInt64 = 7, nonce: UInt64 = 1) -> [DeliveryAction] {
+      machine.assigned([(1, Self.target(fingerprint: fingerprint))], nonce: nonce, now)
+    }
+
+    mutating func read(_ held: PartitionDelivery.Snapshot?, start: Int64 = 0) -> [DeliveryAction] {
+      machine.offsetsRead([(1, held, start)], now)
+    }
+
+    /// Assigned, claimed at `held`, reading.
+    mutating func open(_ held: PartitionDelivery.Snapshot? = nil, start: Int64 = 0) throws -> [DeliveryAction] {
+      #expect(assign() == [.readOffsets([1])])
+      let actions = read(held, start: start)
+      _ = try #require(Bench.commit(actions))
+      return machine.committed(.known, now)
+    }
+
+    static func commit(_ actions: [DeliveryAction]) -> PartitionDelivery.Snapshot? {
+      for case .commit(let commits) in actions {
+        return PartitionDelivery.Snapshot(offset: commits[0].offset, metadata: commits[0].metadata)
+      }
+      return nil
+    }
+
+    static func intents(_ snapshot: PartitionDelivery.Snapshot?) throws -> [Intent] {
+      let snapshot = try #require(snapshot)
+      return try #require(IntentMetadata(snapshot.metadata, offset: snapshot.offset)).intents
+    }
+  }
+
+  private static func held(_ intents: [Intent], at offset: Int64, fingerprint: UInt64 = 7) throws
+    -> PartitionDelivery.Snapshot
+  {
+    let metadata = IntentMetadata(lineage: 9, nonce: 5, fingerprint: fingerprint, intents: intents)
+    return .init(offset: offset, metadata: try #require(metadata.encoded()))
+  }
+
+  private static func intent(_ first: Int64, _ last: Int64, declaredAt: Int64 = 1_700_000_990) -> Intent {
+    Intent(
+      first: first, last: last, rows: Int(last - first + 1), declaredAt: declaredAt,
+      token: DeduplicationToken(high: UInt64(first), low: UInt64(last)), isDead: false)
+  }
+
+  @Test func nothingIsReadBeforeTheClaimIsKnown() throws {
+    var bench = Bench()
+    #expect(bench.assign() == [.readOffsets([1])])
+    let actions = bench.read(nil, start: 40)
+    #expect(Bench.commit(actions)?.offset == 40)
+    #expect(actions.count == 1)
+    #expect(bench.machine.lease < bench.now.monotonic)
+    #expect(
+      bench.machine.committed(.known, bench.now) == [
+        .assign(1, offset: 40), .read(1, from: 40, through: nil, isDead: false),
+      ])
+    #expect(bench.machine.lease == bench.now.monotonic + .seconds(40))
+  }
+
+  @Test func aBlockIsSentOnceItsIntentIsKnown() throws {
+    var bench = Bench()
+    _ = try bench.open()
+    let (block, actions) = bench.machine.sealed(1, through: 9, rows: 8, bench.now)
+    let intents = try Bench.intents(Bench.commit(actions))
+    #expect(intents.map(\.last) == [9])
+    #expect(!actions.contains { if case .insert = $0 { true } else { false } })
+    let known = bench.machine.committed(.known, bench.now)
+    #expect(
+      known == [.insert(1, block: block, token: intents[0].token, notAfter: bench.now.monotonic + .seconds(900))])
+  }
+
+  @Test func doneAndTheNextIntentTravelTogether() throws {
+    var bench = Bench()
+    _ = try bench.open()
+    let (first, _) = bench.machine.sealed(1, through: 9, rows: 10, bench.now)
+    _ = bench.machine.committed(.known, bench.now)
+    // Accounted for, but that alone is no reason to hurry.
+    #expect(bench.machine.inserted(1, block: first, .accepted, bench.now) == [])
+    let (_, actions) = bench.machine.sealed(1, through: 19, rows: 10, bench.now)
+    let snapshot = try #require(Bench.commit(actions))
+    #expect(snapshot.offset == 10)
+    #expect(try Bench.intents(snapshot).map(\.last) == [19])
+  }
+
+  /// What is done before its predecessor stays in the metadata as done: inserted again under another mapping it would be
+  /// in the table twice.
+  @Test func whatIsDoneOutOfOrderIsNotInsertedAgain() throws {
+    var bench = Bench()
+    _ = try bench.open(try Self.held([Self.intent(0, 9), .done(first: 10, last: 19), Self.intent(20, 29)], at: 0))
+    #expect(bench.machine.partitions[1]?.reader == .replay(1))
+    let (_, actions) = bench.machine.collected(1, rows: 10, bench.now)
+    // The record is declared already: it goes at once, and the next to be read again is not the one that is done.
+    #expect(actions.contains(.read(1, from: 20, through: 29, isDead: false)))
+    #expect(actions.contains { if case .insert(1, 1, _, _) = $0 { true } else { false } })
+  }
+
+  @Test func aReplayHasTheRecordedToken() throws {
+    var bench = Bench()
+    let recorded = Self.intent(5, 9)
+    #expect(
+      try bench.open(Self.held([recorded], at: 5)) == [
+        .assign(1, offset: 5), .read(1, from: 5, through: 9, isDead: false),
+      ])
+    let (block, actions) = bench.machine.collected(1, rows: 5, bench.now)
+    #expect(
+      actions == [
+        .insert(1, block: block, token: recorded.token, notAfter: bench.now.monotonic + .seconds(890)),
+        .read(1, from: 10, through: nil, isDead: false),
+      ])
+  }
+
+  /// Older than a quarter of the horizon: counted, once no insert of a former owner can land any more.
+  @Test(arguments: [(rows: 5, isThere: true), (rows: 0, isThere: false)])
+  func anOldIntentIsResolved(_ found: (rows: Int, isThere: Bool)) throws {
+    var bench = Bench()
+    let old = Self.intent(5, 9, declaredAt: 1_699_999_000)
+    #expect(
+      try bench.open(Self.held([old], at: 5)) == [
+        .assign(1, offset: 5), .read(1, from: 10, through: nil, isDead: false),
+      ])
+    let claimedAt = bench.now.monotonic
+    bench.seconds += 104
+    #expect(!bench.machine.tick(bench.now).contains { if case .count = $0 { true } else { false } })
+    #expect(bench.machine.nextDeadline.map { $0 <= claimedAt + .seconds(105) } == true)
+    bench.seconds += 1
+    _ = bench.machine.tick(bench.now)
+    #expect(bench.machine.partitions[1]?.blocks.first?.stage == .counting)
+    let actions = bench.machine.counted(1, block: 1, rows: found.rows, bench.now)
+    if found.isThere {
+      #expect(bench.machine.partitions[1]?.frontier == 10)
+    } else {
+      // Read again under the same token; declared anew before it is sent.
+      #expect(actions.contains(.read(1, from: 5, through: 9, isDead: false)))
+      #expect(bench.machine.partitions[1]?.blocks.first?.isDeclared == false)
+      #expect(bench.machine.partitions[1]?.blocks.first?.intent.token == old.token)
+    }
+  }
+
+  @Test func someOfTheRowsIsAPersonsMatter() throws {
+    var bench = Bench()
+    let old = Self.intent(5, 9, declaredAt: 1_699_999_000)
+    _ = try bench.open(Self.held([old], at: 5))
+    bench.seconds += 200
+    _ = bench.machine.tick(bench.now)
+    #expect(
+      bench.machine.counted(1, block: 1, rows: 3, bench.now).contains(.stopped(1, .partlyThere(old, found: 3))))
+    #expect(bench.machine.partitions[1]?.phase == .stopped)
+  }
+
+  @Test func intentsOfAnotherMappingAreResolvedBeforeAnythingIsRead() throws {
+    var bench = Bench()
+    _ = bench.assign()
+    let held = try Self.held([Self.intent(5, 9)], at: 5, fingerprint: 6)
+    let claim = Bench.commit(bench.read(held))
+    #expect(claim.flatMap { IntentMetadata($0.metadata, offset: $0.offset) }?.fingerprint == 6)
+    #expect(bench.machine.committed(.known, bench.now) == [.assign(1, offset: 5)])
+    bench.seconds += 105
+    _ = bench.machine.tick(bench.now)
+    _ = bench.machine.counted(1, block: 1, rows: 5, bench.now)
+    #expect(bench.machine.partitions[1]?.reader == .cut)
+    #expect(bench.machine.partitions[1]?.fingerprint == 7)
+  }
+
+  @Test func anUnknownCommitDropsTheHandle() throws {
+    var bench = Bench()
+    _ = try bench.open()
+    _ = bench.machine.sealed(1, through: 9, rows: 10, bench.now)
+    #expect(bench.machine.committed(.unknown, bench.now) == [.cancel(1), .renew])
+    #expect(bench.machine.partitions.isEmpty)
+    #expect(bench.machine.lease < bench.now.monotonic)
+  }
+
+  @Test(arguments: [true, false]) func aRefusedCommitIsReadBack(wasWritten: Bool) throws {
+    var bench = Bench()
+    _ = try bench.open()
+    let before = bench.machine.partitions[1]?.written
+    let (block, actions) = bench.machine.sealed(1, through: 9, rows: 10, bench.now)
+    let attempted = Bench.commit(actions)
+    #expect(bench.machine.committed(.refused, bench.now) == [])
+    bench.seconds += 1
+    #expect(bench.machine.tick(bench.now) == [.readOffsets([1])])
+    let after = bench.read(wasWritten ? attempted : before)
+    let inserts = after.contains { if case .insert(1, block, _, _) = $0 { true } else { false } }
+    #expect(inserts == wasWritten)
+    #expect((Bench.commit(after) == nil) == wasWritten)
+  }
+
+  @Test(arguments: ["", "something"]) func aForeignCommitStops(metadata: String) throws {
+    var bench = Bench()
+    _ = bench.assign()
+    #expect(
+      bench.read(.init(offset: 12, metadata: metadata)) == [
+        .cancel(1), .pause(1), .stopped(1, .foreignCommit(offset: 12, metadata: metadata)),
+      ])
+  }
+
+  /// The topic may have been made again: the offsets of a deleted topic vanish.
+  @Test func aVanishedCommitStopsBeforeItIsPutBack() throws {
+    var bench = Bench()
+    _ = try bench.open()
+    bench.seconds += 2
+    let (_, actions) = bench.machine.sealed(1, through: 9, rows: 10, bench.now)
+    #expect(actions == [.readOffsets([1])])
+    #expect(bench.read(nil).contains(.stopped(1, .foreignCommit(offset: nil, metadata: ""))))
+  }
+
+  @Test func aRefusedBlockIsHalvedDownToTheDeadLetter() throws {
+    var bench = Bench()
+    _ = try bench.open()
+    let (block, _) = bench.machine.sealed(1, through: 1, rows: 2, bench.now)
+    _ = bench.machine.committed(.known, bench.now)
+    let halves = bench.machine.inserted(1, block: block, .refused(isCertain: true), bench.now)
+    #expect(try Bench.intents(Bench.commit(halves)).map(\.isDead) == [true, true])
+    #expect(halves.contains(.read(1, from: 0, through: 0, isDead: true)))
+  }
+
+  /// A refusal says nothing about an earlier attempt whose outcome is unknown.
+  @Test func aBlockOfUncertainPastIsCountedBeforeItIsCut() throws {
+    var bench = Bench()
+    _ = try bench.open()
+    let (block, _) = bench.machine.sealed(1, through: 9, rows: 10, bench.now)
+    _ = bench.machine.committed(.known, bench.now)
+    _ = bench.machine.inserted(1, block: block, .refused(isCertain: false), bench.now)
+    #expect(bench.machine.partitions[1]?.blocks.count == 1)
+    bench.seconds += 105
+    _ = bench.machine.tick(bench.now)
+    _ = bench.machine.counted(1, block: block, rows: 0, bench.now)
+    #expect(bench.machine.partitions[1]?.blocks.map(\.intent.last) == [4, 9])
+  }
+
+  @Test func aShorterLogStops() throws {
+    var bench = Bench()
+    let intent = Self.intent(5, 9)
+    _ = try bench.open(Self.held([intent], at: 5))
+    #expect(bench.machine.truncated(1, bench.now).contains(.stopped(1, .truncated(intent))))
+  }
+
+  @Test func moreRowsThanDeclaredStop() throws {
+    var bench = Bench()
+    let intent = Self.intent(5, 9)
+    _ = try bench.open(Self.held([intent], at: 5))
+    let (_, actions) = bench.machine.collected(1, rows: 6, bench.now)
+    #expect(actions.contains(.stopped(1, .moreRows(intent, found: 6))))
+  }
+
+  @Test func aDrainWaitsForWhatIsHeldAndForTheLastCommit() throws {
+    var bench = Bench()
+    _ = try bench.open()
+    let (block, _) = bench.machine.sealed(1, through: 9, rows: 10, bench.now)
+    _ = bench.machine.committed(.known, bench.now)
+    let deadline = bench.now.monotonic + .seconds(20)
+    #expect(bench.machine.revoked([1], deadline: deadline, bench.now) == [.pause(1)])
+    let last = bench.machine.inserted(1, block: block, .accepted, bench.now)
+    #expect(Bench.commit(last)?.offset == 10)
+    #expect(bench.machine.committed(.known, bench.now) == [.unassign([1])])
+  }
+
+  @Test func aLateDrainLeavesItsIntentsToTheNext() throws {
+    var bench = Bench()
+    _ = try bench.open()
+    _ = bench.machine.sealed(1, through: 9, rows: 10, bench.now)
+    _ = bench.machine.committed(.known, bench.now)
+    _ = bench.machine.revoked([1], deadline: bench.now.monotonic + .seconds(20), bench.now)
+    bench.seconds += 19
+    #expect(bench.machine.nextDeadline.map { $0 <= bench.now.monotonic } == true)
+    let actions = bench.machine.tick(bench.now)
+    #expect(actions.first == .cancel(1))
+    #expect(actions.last == .unassign([1]))
+  }
+
+  @Test func aQuietPartitionRepeatsItsCommitForTheLease() throws {
+    var bench = Bench()
+    _ = try bench.open()
+    let due = try #require(bench.machine.nextDeadline)
+    #expect(due == bench.now.monotonic + .seconds(15))
+    bench.seconds += 15
+    #expect(bench.machine.tick(bench.now) == [.readOffsets([1])])
+    let again = bench.read(bench.machine.partitions[1]?.written)
+    #expect(Bench.commit(again) == bench.machine.partitions[1]?.written)
+  }
+
+  @Test func fewerRowsAfterCompactionAreDeclaredAnew() throws {
+    var bench = Bench()
+    _ = try bench.open(Self.held([Self.intent(5, 9)], at: 5))
+    let (block, actions) = bench.machine.collected(1, rows: 3, bench.now)
+    #expect(try Bench.intents(Bench.commit(actions)).map(\.rows) == [3])
+    #expect(
+      bench.machine.committed(.known, bench.now).contains {
+        if case .insert(1, block, _, _) = $0 { true } else { false }
+      })
+  }
+}
