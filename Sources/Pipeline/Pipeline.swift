@@ -138,6 +138,7 @@ public final class Pipeline: Sendable {
   private var clickhouseConfiguration: ClickHouseConfiguration {
     var clickhouse = configuration.clickhouse
     clickhouse.requestsInFlight = configuration.limits.insertsInFlight
+    if configuration.isExactlyOnce { clickhouse.requestTimeout = configuration.insertDeadline }
     return clickhouse
   }
 
@@ -169,6 +170,7 @@ public final class Pipeline: Sendable {
       result = .failure(PipelineError(.kafka, "\(error)", cause: error))
     }
     await parts.reader.close()
+    parts.counter.close()
     parts.inserter.stop()
     // What it has not delivered by now is not accounted for: it comes again with the next start.
     await producer?.close(within: .seconds(1))

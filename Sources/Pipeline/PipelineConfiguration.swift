@@ -28,6 +28,30 @@ public struct PipelineConfiguration: Sendable {
   /// 2.25 times its queue: records of 300 bytes, an operation for each, and fetches that are being read.
   var blockBudgetBytes: Int { limits.memoryBytes - kafka.queuedMaxKilobytes * 1024 * 9 / 4 }
 
+  /// How long an insert may take, exactly once.
+  var insertDeadline: Duration { min(clickhouse.requestTimeout, .seconds(60)) }
+
+  /// One Kafka handle keeps one promise.
+  var isExactlyOnce: Bool { routes.contains { $0.delivery == .exactlyOnce } }
+
+  private var deliveryProblems: [String] {
+    guard isExactlyOnce else { return [] }
+    var problems: [String] = []
+    if routes.contains(where: { $0.delivery != .exactlyOnce }) {
+      problems.append("delivery: exactly_once and at_least_once do not go together in one pipeline: start two")
+    }
+    if kafka.instanceID == nil {
+      problems.append("delivery: exactly_once needs kafka.instance_id: a static member shuts out its own past")
+    }
+    for route in routes {
+      if case .table(let table) = route.deadLetters {
+        problems.append(
+          "delivery: exactly_once with dead letters in a table (\(table)) is not there yet: give them a topic")
+      }
+    }
+    return problems
+  }
+
   /// What contradicts itself, in words that name the setting.
   public func validate() -> [String] {
     var problems: [String] = []
@@ -41,6 +65,7 @@ public struct PipelineConfiguration: Sendable {
       }
       if route.block.linger <= .zero { problems.append("\(name): block.linger must be more than 0") }
     }
+    problems += deliveryProblems
     if limits.insertsInFlight < 1 {
       problems.append("limits.inserts_in_flight is \(limits.insertsInFlight); at least 1")
     }

@@ -36,14 +36,24 @@ import Testing
     extendLifetime(broker)
   }
 
+  @Test(.enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .timeLimit(.minutes(5)))
+  func aTopicBecomesATableExactlyOnce() async throws {
+    let mock = try MockCluster()
+    try mock.createTopic("events", partitions: 3)
+    try mock.createTopic("events.dead", partitions: 1)
+    try await move(through: mock.bootstrap, .exactlyOnce)
+    extendLifetime(mock)
+  }
+
   /// Two runs with a stop between them; every offset is in the table once or among the dead letters, and values are what
   /// they were.
-  private func move(through brokers: [String]) async throws {
+  private func move(through brokers: [String], _ delivery: DeliveryGuarantee = .atLeastOnce) async throws {
     let (front, url) = try await TestMachine.startFront()
     defer { front.stop() }
     let clickhouse = try ClickHouseClient(ClickHouseConfiguration(url: url))
     defer { clickhouse.close() }
-    _ = try await clickhouse.queryText("CREATE TABLE events (\(Self.columns)) ENGINE = MergeTree ORDER BY id")
+    _ = try await clickhouse.queryText("CREATE TABLE events (\(Self.columns)) ENGINE = MergeTree ORDER BY id "
+        + "SETTINGS non_replicated_deduplication_window = 10000")
 
     let producer = try KafkaProducer(KafkaProducerConfiguration(brokers: brokers))
     let total = 3000
@@ -53,7 +63,7 @@ import Testing
       }
       try await producer.flush(within: .seconds(30))
       let wanted = (half + 1) * total / 2
-      try await run(brokers, url) { status in
+      try await run(brokers, url, delivery) { status in
         status.partitions.count == 3 && status.partitions.reduce(0) { $0 + Int($1.frontier) } >= wanted
       }
     }
@@ -95,12 +105,13 @@ import Testing
   }
 
   private func run(
-    _ brokers: [String], _ url: String, until isDone: @Sendable (PipelineStatus) -> Bool
+    _ brokers: [String], _ url: String, _ delivery: DeliveryGuarantee, until isDone: @Sendable (PipelineStatus) -> Bool
   ) async throws {
     let route = RouteConfiguration(
-      topics: ["events"], table: "events", deadLetters: .topic("events.dead"),
+      topics: ["events"], table: "events", delivery: delivery, deadLetters: .topic("events.dead"),
       block: SealPolicy(maxRows: 400, linger: .milliseconds(200)))
     var kafka = KafkaConsumerConfiguration(brokers: brokers, group: "sink")
+    if delivery == .exactlyOnce { kafka.instanceID = "one" }
     // The mock cluster keeps the second run waiting for the first one's session.
     kafka.sessionTimeout = .seconds(6)
     kafka.revokeDeadline = .milliseconds(2500)

@@ -36,7 +36,7 @@ public struct TableName: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// A string literal of SQL.
-  static func literal(_ text: String) -> String {
+  public static func literal(_ text: String) -> String {
     quoted(text, "'")
   }
 

@@ -2,6 +2,8 @@
 public enum DeliveryGuarantee: String, Sendable, CaseIterable {
   /// Every record lands at least once: after a crash, the blocks whose commit was still to come are inserted again.
   case atLeastOnce = "at_least_once"
+  /// Every record lands once: see docs/DELIVERY.md for what that needs.
+  case exactlyOnce = "exactly_once"
 }
 
 /// Where records go that cannot become rows.

@@ -31,6 +31,9 @@ enum RowOutcome {
     reader = RowReader(plan)
   }
 
+  /// Another one like it.
+  func fresh() -> RecordDecoder { RecordDecoder(plan: plan, transforms: transforms) }
+
   /// Fields that no column took since the last call, where the route counts them.
   mutating func takeUnknownFields() -> Int {
     defer { reader.unknownFields = 0 }

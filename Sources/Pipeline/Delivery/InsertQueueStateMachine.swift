@@ -106,6 +106,23 @@ struct InsertQueueStateMachine: Sendable {
     }
   }
 
+  /// Not sent after all, for a reason that says nothing about its table: again at `until`.
+  mutating func postpone(_ id: BlockID, until: MonotonicInstant) {
+    guard let index = entries.firstIndex(where: { $0.id == id && $0.state == .inFlight }) else { return }
+    inFlight -= 1
+    entries[index].state = .delayed(until: until)
+  }
+
+  /// Leaves the queue, landed or not.
+  mutating func remove(_ id: BlockID) {
+    guard let index = entries.firstIndex(where: { $0.id == id }) else { return }
+    let entry = entries.remove(at: index)
+    if entry.state == .inFlight { inFlight -= 1 }
+    if gates[entry.table]?.prober == id { gates[entry.table] = nil }
+  }
+
+  func isInFlight(_ id: BlockID) -> Bool { entries.contains { $0.id == id && $0.state == .inFlight } }
+
   /// When `takeReady` will next have something that only time holds back; nil where an answer must come first.
   var nextDeadline: MonotonicInstant? {
     guard inFlight < limitInFlight else { return nil }

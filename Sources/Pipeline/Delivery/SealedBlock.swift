@@ -11,12 +11,15 @@ final class SealedBlock: Sendable {
   /// What the columns and the runs have allocated.
   let bytes: Int
   let runs: [OffsetRun]
+  /// Exactly once: it is sent only when `Inserter.allow` says so, and while this holds. nil: at once.
+  let permit: SendPermit?
   private let columns: Mutex<Block?>
 
-  init(id: ID, target: InsertTarget, runs: [OffsetRun], block: consuming Block) {
+  init(id: ID, target: InsertTarget, runs: [OffsetRun], permit: SendPermit?, block: consuming Block) {
     self.id = id
     self.target = target
     self.runs = runs
+    self.permit = permit
     rows = block.rows
     bytes = block.capacityBytes + OffsetRun.bytes(of: runs)
     columns = Mutex(block)

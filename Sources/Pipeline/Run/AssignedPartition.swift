@@ -13,6 +13,10 @@ final class AssignedPartition {
   var committed: Int64?
   /// Asked back, or the pipeline is ending: nothing more is read, what is held lands.
   var isDraining = false
+  /// False while the delivery state machine wants nothing read.
+  var isReading = true
+  /// What only exactly once needs.
+  var replay = ReplayState()
 
   init(
     id: Int, topicPartition: TopicPartition, route: RouteState, position: Int64, committed: Int64?,

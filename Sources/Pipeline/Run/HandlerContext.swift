@@ -13,6 +13,7 @@ struct HandlerContext: Sendable {
   let metrics: MetricsRegistry
   let alarms: AlarmBoard
   let reader: RecordReader
+  let counter: RangeCounter
   let shared: PipelineShared
   let logger: Logger
 }

@@ -8,6 +8,10 @@ internal import Synchronization
 final class Inserter: Sendable {
   enum Message: Sendable {
     case insert(SealedBlock)
+    /// A block that came with a permit is declared now.
+    case allow(SealedBlock.ID, token: String, notAfter: MonotonicInstant)
+    /// Their assignment is over: what has not been sent must not be any more.
+    case discard([SealedBlock.ID])
     case finished(SealedBlock.ID, InsertResponse)
     /// Ends the thread: what has not been sent is given up, what is under way is cancelled.
     case stop
@@ -38,6 +42,15 @@ final class Inserter: Sendable {
   func submit(_ block: SealedBlock) {
     context.meter.take(block.bytes)
     mailbox.post(.insert(block))
+  }
+
+  /// The end of such a block comes as `PipelineEvent.ended`.
+  func allow(_ id: SealedBlock.ID, token: String, notAfter: MonotonicInstant) {
+    mailbox.post(.allow(id, token: token, notAfter: notAfter))
+  }
+
+  func discard(_ ids: [SealedBlock.ID]) {
+    if !ids.isEmpty { mailbox.post(.discard(ids)) }
   }
 
   /// Ends the thread and waits for it. Blocks that had not landed stay unaccounted, and are read again at the next start.

@@ -11,7 +11,11 @@ struct InserterLoop: ~Copyable {
     let runs: [OffsetRun]
     /// The sealed block that it is, or is a part of.
     let root: SealedBlock.ID
-    let token: String
+    var token: String
+    let permit: SendPermit?
+    var notAfter = MonotonicInstant(nanoseconds: .max)
+    /// An attempt of it may have landed.
+    var isUncertain = false
 
     var heldBytes: Int { block.byteCount + OffsetRun.bytes(of: runs) }
   }
@@ -41,6 +45,8 @@ struct InserterLoop: ~Copyable {
       for message in mailbox.takeAll() {
         switch message {
         case .insert(let block): accept(block)
+        case .allow(let id, let token, let notAfter): allow(id, token, notAfter)
+        case .discard(let ids): for id in ids where !queue.isInFlight(id) { drop(id) }
         case .finished(let id, let response): finish(id, response)
         case .stop: isStopping = true
         }
@@ -58,8 +64,8 @@ struct InserterLoop: ~Copyable {
   private mutating func accept(_ sealed: SealedBlock) {
     guard var block = sealed.takeBlock() else { preconditionFailure("a block comes to the inserter once") }
     families[sealed.id] = BlockFamily(root: sealed.id, runs: sealed.runs)
-    hold(block, id: sealed.id, root: sealed.id, target: sealed.target, runs: sealed.runs)
-    queue.add(sealed.id, table: sealed.target.table.description)
+    hold(block, id: sealed.id, root: sealed.id, target: sealed.target, runs: sealed.runs, permit: sealed.permit)
+    if sealed.permit == nil { queue.add(sealed.id, table: sealed.target.table.description) }
     block.removeAll()
     context.meter.giveBack(sealed.bytes)
     context.events.post(.spare(SpareBlock(target: sealed.target.index, block: block)))
@@ -68,7 +74,8 @@ struct InserterLoop: ~Copyable {
 
   /// Keeps a block as the bytes that every attempt sends.
   private mutating func hold(
-    _ block: borrowing Block, id: SealedBlock.ID, root: SealedBlock.ID, target: InsertTarget, runs: [OffsetRun]
+    _ block: borrowing Block, id: SealedBlock.ID, root: SealedBlock.ID, target: InsertTarget, runs: [OffsetRun],
+    permit: SendPermit? = nil
   ) {
     let encoded: EncodedBlock
     do {
@@ -77,14 +84,49 @@ struct InserterLoop: ~Copyable {
       // Only a lack of memory or a broken compressor gets here; the block was made by us, of types that can be written.
       preconditionFailure("a block could not be encoded: \(error)")
     }
-    let entry = Sending(block: encoded, target: target, runs: runs, root: root, token: "\(tokenPrefix)-\(id)")
+    let entry = Sending(block: encoded, target: target, runs: runs, root: root, token: "\(tokenPrefix)-\(id)",
+      permit: permit)
     context.meter.take(entry.heldBytes)
     sending[id] = entry
+  }
+
+  private mutating func allow(_ id: SealedBlock.ID, _ token: String, _ notAfter: MonotonicInstant) {
+    guard let entry = sending[id] else { return }
+    sending[id]?.token = token
+    sending[id]?.notAfter = notAfter
+    queue.add(id, table: entry.target.table.description)
+  }
+
+  /// Forgets a block of an assignment.
+  private mutating func drop(_ id: SealedBlock.ID) {
+    queue.remove(id)
+    families[id] = nil
+    guard let entry = sending.removeValue(forKey: id) else { return }
+    context.meter.giveBack(entry.heldBytes)
+    context.freed.wake()
+  }
+
+  /// Whether the block may be sent at this very moment.
+  private mutating func isAllowed(_ id: SealedBlock.ID, _ entry: Sending) -> Bool {
+    guard let permit = entry.permit else { return true }
+    let now = context.time.monotonic()
+    if permit.isGone {
+      drop(id)
+    } else if now >= entry.notAfter {
+      drop(id)
+      context.events.post(.ended(id, .expired))
+    } else if !permit.holds(at: now) {
+      queue.postpone(id, until: now + .milliseconds(50))
+    } else {
+      return true
+    }
+    return false
   }
 
   private mutating func dispatch() {
     for id in queue.takeReady(context.time.monotonic()) {
       guard let entry = sending[id] else { preconditionFailure("block \(id) is queued but not held") }
+      guard isAllowed(id, entry) else { continue }
       let request = InsertRequest(
         table: entry.target.table, block: entry.block, deduplicationToken: entry.token,
         settings: entry.target.settings)
@@ -100,6 +142,13 @@ struct InserterLoop: ~Copyable {
       .observe(response.duration.seconds)
     let (verdict, label, error) = judge(response.outcome, entry)
     context.metrics.counter(PipelineMetric.insertResults, [table, label]).add()
+    if case .unknown = response.outcome { sending[id]?.isUncertain = true }
+    if let permit = entry.permit, verdict == .isolate || permit.isGone {
+      settle(table)
+      drop(id)
+      if !permit.isGone { context.events.post(.ended(id, .refused(isCertain: !entry.isUncertain))) }
+      return
+    }
     let action = queue.finished(id, verdict, context.time.monotonic(), random: .random(in: 0..<1))
     switch action {
     case .release:
@@ -141,7 +190,9 @@ struct InserterLoop: ~Copyable {
     sending[id] = nil
     context.meter.giveBack(entry.heldBytes)
     guard var family = families.removeValue(forKey: entry.root) else { preconditionFailure("a part without its block") }
-    if family.landPart() {
+    if entry.permit != nil {
+      context.events.post(.ended(id, .accepted))
+    } else if family.landPart() {
       context.events.post(.landed(family.root, runs: family.runs))
     } else {
       families[entry.root] = family

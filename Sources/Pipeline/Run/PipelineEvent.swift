@@ -5,6 +5,10 @@ internal import KafkaClient
 enum PipelineEvent: Sendable {
   /// All rows of the block are in the table, or have become dead letters.
   case landed(SealedBlock.ID, runs: [OffsetRun])
+  /// What became of a block that was allowed to be sent.
+  case ended(SealedBlock.ID, ExactlyOnceStateMachine.InsertResult)
+  /// How many offsets of an old block the table has; nil where it cannot say.
+  case counted(partition: Int, block: Int, rows: Int?)
   /// The server refuses this one row; its block lands without it.
   case rowRejected(partition: Int, offset: Int64, ClickHouseError)
   /// The original of a row that the server refused.

@@ -5,6 +5,11 @@ internal import SinkThreads
 
 /// Blocks: opened, sealed, and kept within the budget.
 extension PipelineHandler {
+  /// All that blocks grow for; exactly once, each partition has a block of its own.
+  var tables: [TableState] {
+    exactly == nil ? router.tables : router.tables + partitions.values.map(\.route.table)
+  }
+
   mutating func openBlock(of table: TableState, _ now: MonotonicInstant) {
     if let open = table.open {
       if open.rows == 0 { open.openedAt = now }
@@ -14,14 +19,15 @@ extension PipelineHandler {
   }
 
   mutating func seal(_ table: TableState, _ reason: SealPolicy.Reason) {
+    if let partition = table.partition { return cut(partition, reason) }
     guard let open = table.open, open.rows > 0 else { return }
     table.open = nil
     context.metrics.counter(PipelineMetric.blocksSealed, [table.target.table.description, reason.rawValue]).add()
-    context.inserter.submit(open.seal())
+    context.inserter.submit(open.seal(nil))
   }
 
   mutating func sealByAge(_ now: MonotonicInstant) {
-    for table in router.tables {
+    for table in tables {
       guard let open = table.open else { continue }
       if let reason = table.policy.reason(rows: open.rows, bytes: open.bytes, age: now - open.openedAt) {
         seal(table, reason)
@@ -31,13 +37,13 @@ extension PipelineHandler {
 
   /// Before a drain: everything that holds records of these partitions goes now.
   mutating func sealHolding(_ ids: Set<Int>) {
-    for table in router.tables {
+    for table in tables {
       if let open = table.open, open.runs.contains(where: { ids.contains($0.partition) }) { seal(table, .drain) }
     }
   }
 
   private var usedBytes: Int {
-    context.meter.bytes + router.tables.reduce(0) { $0 + $1.heldBytes }
+    context.meter.bytes + tables.reduce(0) { $0 + $1.heldBytes }
   }
 
   /// Over the budget, memory that holds no row goes, then the largest blocks; if that does not help soon, partitions
@@ -52,7 +58,7 @@ extension PipelineHandler {
       while usedBytes >= budget.limitBytes, control.now < end { context.freed.wait(atMost: end - control.now) }
     }
     let action = budget.update(usedBytes: usedBytes)
-    let reading = partitions.values.filter { !$0.isDraining }.map(\.topicPartition)
+    let reading = partitions.values.filter { !$0.isDraining && $0.isReading }.map(\.topicPartition)
     switch action {
     case .none: return
     case .pause:
@@ -67,11 +73,11 @@ extension PipelineHandler {
   /// While paused nothing grows any more, so everything goes: what is left in use is then on its way to a server, and
   /// comes down when that answers. A spare or a small block that stayed could hold the pause for ever.
   private mutating func relieve() {
-    for table in router.tables { table.dropSpares() }
+    for table in tables { table.dropSpares() }
     guard budget.isPaused || usedBytes >= budget.limitBytes else { return }
     let enough = budget.isPaused ? 0 : budget.limitBytes / 4
-    var open = router.tables.reduce(0) { $0 + $1.openBytes }
-    for table in router.tables.sorted(by: { $0.openBytes > $1.openBytes }) {
+    var open = tables.reduce(0) { $0 + $1.openBytes }
+    for table in tables.sorted(by: { $0.openBytes > $1.openBytes }) {
       guard open > enough else { return }
       open -= table.openBytes
       seal(table, .memory)

@@ -20,6 +20,7 @@ extension PipelineHandler {
   /// A refused or unknown commit changes nothing here: at least once, the next one says the same or more. A late copy of
   /// an unknown one can set the group's offset back, which a crash would turn into rows inserted again, not into a loss.
   mutating func committed(_ id: CommitID, _ result: CommitResult, _ control: borrowing ConsumerControl) {
+    guard exactly == nil else { return committedExactly(id, result, control) }
     guard let sent = commit.outstanding, sent.id == id else { return }
     commit.outstanding = nil
     switch result {

@@ -20,6 +20,7 @@ extension PipelineHandler {
       partition.ledger.claim(record.offset, through: record.offset, for: id)
       let letter = DeadLetter(id: id, partition: partition.id, record: record, table: table, rejection: rejection)
       deadLetters.send(letter, to: topic)
+      if exactly != nil { partition.replay.letters.insert(id) }
     case .table:
       guard let holder = write(record, rejection, partition, control) else { return }
       partition.ledger.claim(record.offset, through: record.offset, for: holder)

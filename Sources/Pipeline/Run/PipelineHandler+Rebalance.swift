@@ -8,6 +8,7 @@ extension PipelineHandler {
     count("assigned")
     // On the way out nothing new is begun.
     guard !new.isEmpty, phase == .running else { return }
+    guard exactly == nil else { return assignExactly(new, control) }
     unassigned.partitions += new
     unassigned.nextTry = control.now
     assignPending(control.now, control)
@@ -101,6 +102,7 @@ extension PipelineHandler {
     _ gone: [TopicPartition], deadline: MonotonicInstant, _ control: borrowing ConsumerControl
   ) {
     count("revoked")
+    guard exactly == nil else { return revokedExactly(gone, deadline: deadline, control) }
     unassigned.partitions.removeAll { gone.contains($0) }
     if unassigned.partitions.isEmpty { unassigned.nextTry = nil }
     // One that is still under way goes back together with this one.
@@ -114,6 +116,7 @@ extension PipelineHandler {
     if !gone.isEmpty {
       context.logger.warning("partitions were lost before they were drained", ["partitions": "\(gone)"])
     }
+    guard exactly == nil else { return lostExactly(gone, control) }
     unassigned.partitions.removeAll { gone.contains($0) }
     if unassigned.partitions.isEmpty { unassigned.nextTry = nil }
     forget(gone)
@@ -125,6 +128,7 @@ extension PipelineHandler {
     unassigned = PendingAssignment()
     context.shared.enter(.draining)
     context.logger.info("draining", ["partitions": "\(partitions.count)"])
+    guard exactly == nil else { return stopExactly(deadline: deadline, control) }
     drain(Array(partitions.values), control)
   }
 
@@ -154,7 +158,7 @@ extension PipelineHandler {
     }
   }
 
-  private mutating func forget(_ gone: [TopicPartition]) {
+  mutating func forget(_ gone: [TopicPartition]) {
     for partition in partitions.values where gone.contains(partition.topicPartition) {
       partitions[partition.id] = nil
       stranded[partition.topicPartition] = nil

@@ -23,12 +23,19 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
   var unassigned = PendingAssignment()
   var stranded: [TopicPartition: StrandedPartition] = [:]
   var deadLetters: DeadLetterDesk
+  /// nil: at least once.
+  var exactly: ExactlyOnceDesk?
   var phase = PipelineStatus.Phase.running
   var nextStatus = MonotonicInstant(nanoseconds: .min)
+  private(set) var batchNumber: UInt64 = 0
   private var lastPartitionID = 0
   private var lastHolderID = PartitionLedger.stuck
 
-  init(context: HandlerContext, router: Router, budget: MemoryBudget, deadLetters: DeadLetterDesk) {
+  init(
+    context: HandlerContext, router: Router, budget: MemoryBudget, deadLetters: DeadLetterDesk,
+    exactly: ExactlyOnceDesk?
+  ) {
+    self.exactly = exactly
     self.context = context
     self.router = router
     self.budget = budget
@@ -46,9 +53,12 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
   }
 
   mutating func records(_ batch: borrowing RecordBatch, _ control: borrowing ConsumerControl) {
+    batchNumber &+= 1
     var index = 0
     while index < batch.count {
-      guard let partition = partition(of: batch, at: index), !partition.isDraining else {
+      guard let partition = partition(of: batch, at: index), !partition.isDraining,
+        exactly == nil || partition.takes(batchNumber)
+      else {
         index += 1
         continue
       }
@@ -62,11 +72,14 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
     _ control: borrowing ConsumerControl
   ) -> Int {
     let route = partition.route
+    if partition.replay.isDead { return bury(batch, at: start, partition, control) }
     openBlock(of: route.table, control.now)
     let done = route.absorb(batch, from: start, into: partition)
+    partition.replay.cursor = partition.ledger.position
     partition.counters.add(done)
     switch done.stop {
     case .endOfRun: break
+    case .complete: complete(partition, control)
     case .full(let reason): seal(route.table, reason)
     case .rejected(let rejection): reject(batch[done.next - 1].copy(), partition, rejection, control)
     }
@@ -90,8 +103,12 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
     sealByAge(now)
     balanceMemory(control)
     deadLetters.resend(now)
-    commitIfDue(now, control)
-    finishDrains(control)
+    if exactly == nil {
+      commitIfDue(now, control)
+      finishDrains(control)
+    } else {
+      tickExactly(control)
+    }
     publishStatus(now, control)
     return nextWake(now)
   }
@@ -104,7 +121,15 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
       case .recordRead(let row, let answer): rejectAgain(row, answer, control)
       case .spare(let spare): router.tables[spare.target].keep(spare)
       case .deadLetterAnswered(let id, let error):
-        if let letter = deadLetters.answered(id, error, control.now) { settle(id, [letter.partition]) }
+        if let letter = deadLetters.answered(id, error, control.now) {
+          settle(id, [letter.partition])
+          acknowledged(letter, control)
+        }
+      case .ended(let id, let result): ended(id, result, control)
+      case .counted(let partition, let block, let rows):
+        let now = moment(control)
+        exactly?.tell { $0.counted(partition, block: block, rows: rows, now) }
+        perform(control)
       }
     }
   }
@@ -116,6 +141,8 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
 
   mutating func event(_ event: ConsumerEvent, _ control: borrowing ConsumerControl) {
     switch event {
+    case .offsetOutOfRange(let partition, _) where exactly != nil: outOfRange(partition, control)
+    case .partitionEnd(let partition, let offset) where exactly != nil: reachedEnd(partition, offset, control)
     case .offsetOutOfRange(let partition, _): strand(partition, control.now)
     case .partitionEnd(let partition, let offset): reachedEnd(partition, offset)
     case .fenced(let error): fail(PipelineError(.fenced, error.message, cause: error), control)
@@ -136,10 +163,14 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
   /// When something is due by the clock alone.
   private func nextWake(_ now: MonotonicInstant) -> MonotonicInstant? {
     var wakes = [nextStatus]
-    for table in router.tables {
+    for table in tables {
       if let open = table.open, open.rows > 0 { wakes.append(open.openedAt + table.policy.linger) }
     }
-    if commit.outstanding == nil, partitions.values.contains(where: \.isDirty) { wakes.append(commit.nextDue) }
+    if let exactly {
+      if let due = exactly.machine.nextDeadline { wakes.append(due) }
+    } else if commit.outstanding == nil, partitions.values.contains(where: \.isDirty) {
+      wakes.append(commit.nextDue)
+    }
     if let due = unassigned.nextTry { wakes.append(due) }
     wakes += stranded.values.map(\.nextLook)
     if let due = deadLetters.nextResend { wakes.append(due) }

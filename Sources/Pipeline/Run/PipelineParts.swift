@@ -14,6 +14,8 @@ struct PipelineParts {
   let events: Mailbox<PipelineEvent>
   let inserter: Inserter
   let reader: RecordReader
+  let counter: RangeCounter
+  let time: TimeSource
   let producer: KafkaProducer?
   let shared: PipelineShared
 
@@ -33,6 +35,9 @@ struct PipelineParts {
         client: client, limitInFlight: configuration.limits.insertsInFlight, retry: configuration.retry, meter: meter,
         metrics: metrics, alarms: alarms, logger: configuration.logger, time: time,
         compression: configuration.clickhouse.compression, events: events, freed: freed))
+    self.time = time
+    counter = RangeCounter(
+      client: client, events: events, retry: configuration.retry, logger: configuration.logger)
     reader = RecordReader(
       configuration: configuration.kafka, events: events, retry: configuration.retry, meter: meter,
       limitBytes: configuration.blockBudgetBytes, logger: configuration.logger)
@@ -45,7 +50,7 @@ struct PipelineParts {
     var routes: [RouteState] = []
     for route in resolved {
       let table = makeTable(
-        at: tables.count, route.table, route.layout, settings: route.plan.requiredSettings, isolates: true,
+        at: tables.count, route.table, route.layout, settings: settings(of: route), isolates: true,
         policy: policy(route.configuration.block))
       tables.append(table)
       var deadLetterTable: TableState?
@@ -67,13 +72,33 @@ struct PipelineParts {
     }
     let context = HandlerContext(
       configuration: configuration, inserter: inserter, events: events, freed: freed, meter: meter, metrics: metrics,
-      alarms: alarms, reader: reader, shared: shared, logger: configuration.logger)
+      alarms: alarms, reader: reader, counter: counter, shared: shared, logger: configuration.logger)
     let desk = DeadLetterDesk(
       producer: producer, events: events, meter: meter, retry: configuration.retry, alarms: alarms,
       logger: configuration.logger, pending: metrics.gauge(PipelineMetric.deadLettersPending))
     return PipelineHandler(
       context: context, router: try Router(routes: routes, tables: tables),
-      budget: MemoryBudget(limitBytes: budgetBytes, resumeBytes: budgetBytes * 6 / 10), deadLetters: desk)
+      budget: MemoryBudget(limitBytes: budgetBytes, resumeBytes: budgetBytes * 6 / 10), deadLetters: desk,
+      exactly: makeDesk(resolved, tables))
+  }
+
+  private func makeDesk(_ resolved: [ResolvedRoute], _ tables: [TableState]) -> ExactlyOnceDesk? {
+    guard configuration.isExactlyOnce else { return nil }
+    // Routes come first among the tables of a pipeline without dead letter tables.
+    let facts = resolved.compactMap(\.delivery)
+    precondition(facts.count == tables.count, "a table of an exactly-once pipeline was not looked at")
+    let session = configuration.kafka.sessionTimeout
+    let rules = DeliveryRules(
+      session: session, leaseMargin: session / 8, commitInterval: configuration.limits.commitInterval,
+      insertDeadline: configuration.insertDeadline)
+    return ExactlyOnceDesk(
+      machine: ExactlyOnceStateMachine(rules: rules), tables: facts, time: time)
+  }
+
+  private func settings(of route: ResolvedRoute) -> [(String, String)] {
+    guard route.delivery != nil else { return route.plan.requiredSettings }
+    // An insert that goes on after its request's end must not land for ever after.
+    return route.plan.requiredSettings + [("max_execution_time", "\(Int(configuration.insertDeadline.seconds))")]
   }
 
   private func makeTable(

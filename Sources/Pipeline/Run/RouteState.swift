@@ -19,10 +19,22 @@ final class RouteState {
     self.decoder = consume decoder
   }
 
+  /// The same route with a block of its own for one partition.
+  func forPartition() -> RouteState {
+    guard let own = decoder.take() else { preconditionFailure("a route is not copied while it decodes") }
+    let another = own.fresh()
+    decoder = consume own
+    return RouteState(
+      configuration: configuration, table: TableState(target: table.target, layout: table.layout, policy: table.policy),
+      deadLetterTable: deadLetterTable, decoder: another)
+  }
+
   /// Why `absorb` handed control back.
   enum Stop {
     /// The batch is over, or the next record is another partition's.
     case endOfRun
+    /// The next record lies beyond the block that is being made again.
+    case complete
     case full(SealPolicy.Reason)
     case rejected(Rejection)
   }
@@ -56,8 +68,10 @@ final class RouteState {
     var last: Int64 = 0
     let handle = batch[start].topicHandle
     let number = batch[start].partition
-    let maxRows = table.policy.maxRows
-    let maxBytes = table.policy.maxBytes
+    // A block that is made again is what it was, whatever the limits are now.
+    let limit = partition.replay.through ?? .max
+    let maxRows = limit == .max ? table.policy.maxRows : .max
+    let maxBytes = limit == .max ? table.policy.maxBytes : .max
     var unweighed = 0
 
     scan: while done.next < batch.count {
@@ -68,6 +82,11 @@ final class RouteState {
       guard offset >= position else {
         done.stale += 1
         continue
+      }
+      guard offset <= limit else {
+        done.next -= 1
+        done.stop = .complete
+        break
       }
       position = offset + 1
       done.records += 1

@@ -9,6 +9,8 @@ final class TableState {
   /// What seals a block: the route's policy, within the table's share of the memory budget.
   let policy: SealPolicy
   var open: OpenBlock?
+  /// Exactly once: whose blocks grow here.
+  weak var partition: AssignedPartition?
   /// Emptied blocks that have come back, with the memory that they have grown to. Two are enough: one grows while
   /// another is encoded.
   private var spares: [SpareBlock] = []

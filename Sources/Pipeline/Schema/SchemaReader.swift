@@ -11,6 +11,8 @@ struct ResolvedRoute: Sendable {
   let configuration: RouteConfiguration
   let table: TableName
   let plan: RecordPlan
+  /// What exactly once goes by; nil for at least once.
+  let delivery: DeliveryTable?
   let deadLetterTable: DeadLetters?
 
   var layout: BlockLayout { plan.layout }
@@ -110,14 +112,32 @@ struct SchemaReader {
       table: description, mapping: route.mapping, zones: zones, server: server)
     switch result {
     case .success(let plan):
+      let delivery = try await resolveDelivery(route, name, description, &findings)
       guard findings.isEmpty else { throw .findings(findings) }
-      return ResolvedRoute(configuration: route, table: name, plan: plan, deadLetterTable: deadLetters)
+      return ResolvedRoute(
+        configuration: route, table: name, plan: plan, delivery: delivery, deadLetterTable: deadLetters)
     case .failure(let found):
       throw .findings(
         found.problems.map { problem in
           PipelineFinding(
             .configuration, problem.column.map { "columns.\($0)" } ?? "table", "table \(route.table): \(problem)")
         } + findings)
+    }
+  }
+
+  private func resolveDelivery(
+    _ route: RouteConfiguration, _ name: TableName, _ description: TableDescription,
+    _ findings: inout [PipelineFinding]
+  ) async throws(RouteProblem) -> DeliveryTable? {
+    guard route.delivery == .exactlyOnce else { return nil }
+    do throws(ClickHouseError) {
+      let (table, problems) = try await DeliveryTableReader(client: client).read(route, name, description)
+      findings += problems.map {
+        PipelineFinding(.configuration, "delivery", "exactly_once cannot hold for table \(route.table): \($0)")
+      }
+      return table
+    } catch {
+      throw Self.problem(error, "delivery", "the table \(route.table)")
     }
   }
 

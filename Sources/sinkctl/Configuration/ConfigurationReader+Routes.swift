@@ -32,7 +32,7 @@ extension ConfigurationReader {
     }
     var route = RouteConfiguration(topics: topics ?? [], table: table ?? "", mapping: mapping)
     route.delivery =
-      section.choice("delivery", DeliveryGuarantee.self, notYet: ["exactly_once": "at_least_once is what there is"])
+      section.choice("delivery", DeliveryGuarantee.self)
       ?? .atLeastOnce
     route.transforms = section.list("transforms") ?? []
     if !route.transforms.isEmpty {

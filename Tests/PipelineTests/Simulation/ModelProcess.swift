@@ -83,7 +83,8 @@ final class ModelProcess {
     return "\(index)\(isAlive ? "" : " dead") \(parts)"
   }
 
-  func isStopped(_ topicPartition: Int) -> Bool { stopped.contains(topicPartition) }
+  /// Whoever is suspended will hear that it is no longer his.
+  func isStopped(_ topicPartition: Int) -> Bool { isAlive && !isSuspended && stopped.contains(topicPartition) }
 
   // MARK: Life
 

@@ -1,0 +1,73 @@
+internal import KafkaClient
+internal import SinkThreads
+
+/// What exactly once keeps on the consumer's thread beside its state machine: which sealed block is which of the machine's,
+/// and what is still to be done.
+struct ExactlyOnceDesk {
+  struct HeldBlock {
+    let partition: Int
+    let sealed: SealedBlock.ID
+  }
+
+  var machine: ExactlyOnceStateMachine
+  /// By the machine's numbers.
+  var held: [Int: HeldBlock] = [:]
+  var commit: CommitID?
+  var lease = DeliveryLease()
+  var todo: [DeliveryAction] = []
+  /// What each route's table is sure of, by the table's index.
+  let tables: [DeliveryTable]
+  let time: TimeSource
+
+  init(machine: ExactlyOnceStateMachine, tables: [DeliveryTable], time: TimeSource) {
+    self.machine = machine
+    self.tables = tables
+    self.time = time
+  }
+
+  mutating func tell(_ body: (inout ExactlyOnceStateMachine) -> [DeliveryAction]) { todo += body(&machine) }
+
+  /// - Returns: the machine's number of a block that it was told of.
+  mutating func take(_ body: (inout ExactlyOnceStateMachine) -> (Int, [DeliveryAction])) -> Int {
+    let (number, actions) = body(&machine)
+    todo += actions
+    return number
+  }
+
+  func number(of sealed: SealedBlock.ID) -> Int? { held.first { $0.value.sealed == sealed }?.key }
+}
+
+/// What a route's table is sure of.
+struct DeliveryTable: Sendable, Equatable {
+  let fingerprint: UInt64
+  let horizon: Duration
+  /// It has `_topic`, `_partition` and `_offset`.
+  let canCount: Bool
+}
+
+/// How a partition is read exactly once.
+struct ReplayState {
+  /// The last offset of the block that is made again; nil where blocks are cut.
+  var through: Int64?
+  /// What is made again goes to the dead letters.
+  var isDead = false
+  /// Where librdkafka goes on: the next record that it hands over is the first at or after this one; nil: unknown.
+  var cursor: Int64?
+  /// Dead letters of the open block that are not acknowledged yet. The block ends when they are.
+  var letters: Set<DeadLetter.ID> = []
+  /// The open block is to end.
+  var isEnding = false
+  var permit: SendPermit?
+  /// Records of this batch were fetched before the last seek.
+  var staleBatch: UInt64?
+}
+
+extension AssignedPartition {
+  /// Whether the records of a batch are to be taken; where not, they are gone, and what follows must be sought.
+  func takes(_ batch: UInt64) -> Bool {
+    if replay.staleBatch == batch { return false }
+    if isReading, !replay.isEnding, replay.cursor != nil { return true }
+    replay.cursor = nil
+    return false
+  }
+}
