@@ -52,7 +52,8 @@ import Testing
     defer { front.stop() }
     let clickhouse = try ClickHouseClient(ClickHouseConfiguration(url: url))
     defer { clickhouse.close() }
-    _ = try await clickhouse.queryText("CREATE TABLE events (\(Self.columns)) ENGINE = MergeTree ORDER BY id "
+    _ = try await clickhouse.queryText(
+      "CREATE TABLE events (\(Self.columns)) ENGINE = MergeTree ORDER BY id "
         + "SETTINGS non_replicated_deduplication_window = 10000")
 
     let producer = try KafkaProducer(KafkaProducerConfiguration(brokers: brokers))

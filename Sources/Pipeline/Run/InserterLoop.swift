@@ -84,7 +84,8 @@ struct InserterLoop: ~Copyable {
       // Only a lack of memory or a broken compressor gets here; the block was made by us, of types that can be written.
       preconditionFailure("a block could not be encoded: \(error)")
     }
-    let entry = Sending(block: encoded, target: target, runs: runs, root: root, token: "\(tokenPrefix)-\(id)",
+    let entry = Sending(
+      block: encoded, target: target, runs: runs, root: root, token: "\(tokenPrefix)-\(id)",
       permit: permit)
     context.meter.take(entry.heldBytes)
     sending[id] = entry

@@ -339,7 +339,7 @@ extension PipelineHandler {
     } else {
       let now = moment(control)
       exactly?.tell { $0.truncated(partition.id, now) }
-    perform(control)
+      perform(control)
     }
   }
 
@@ -378,7 +378,9 @@ extension PipelineHandler {
   }
 
   private func count(_ id: Int, _ block: Int, _ first: Int64, _ last: Int64) {
-    guard let partition = partitions[id], let table = exactly?.tables[partition.route.table.target.index] else { return }
+    guard let partition = partitions[id], let table = exactly?.tables[partition.route.table.target.index] else {
+      return
+    }
     guard table.canCount else {
       context.events.post(.counted(partition: id, block: block, rows: nil))
       return

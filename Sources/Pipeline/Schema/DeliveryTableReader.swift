@@ -94,7 +94,8 @@ struct DeliveryTableReader {
     // The names contain each other: the character before must not be part of one.
     for part in facts.engineFull.split(whereSeparator: { $0 == "," || $0 == " " || $0 == "=" }).enumerated()
     where part.element == name {
-      let rest = facts.engineFull.split(whereSeparator: { $0 == "," || $0 == " " || $0 == "=" }).dropFirst(part.offset + 1)
+      let rest = facts.engineFull.split(whereSeparator: { $0 == "," || $0 == " " || $0 == "=" }).dropFirst(
+        part.offset + 1)
       if let value = rest.first.flatMap({ Int($0) }) { return value }
     }
     let source = name.hasPrefix("replicated_") ? "replicated_merge_tree_settings" : "merge_tree_settings"
@@ -103,7 +104,8 @@ struct DeliveryTableReader {
   }
 
   private static let movingFunctions = [
-    "now", "now64", "today", "yesterday", "rand", "rand32", "rand64", "randConstant", "generateUUIDv4", "generateUUIDv7",
+    "now", "now64", "today", "yesterday", "rand", "rand32", "rand64", "randConstant", "generateUUIDv4",
+    "generateUUIDv7",
     "rowNumberInAllBlocks", "hostName",
   ]
 
