@@ -9,6 +9,9 @@
 struct IntentMetadata: Sendable, Equatable {
   static let maxBytes = 1024
 
+  /// What at least once writes: exactly once can go on from there.
+  static let nothingPending = "s1 0 0 0"
+
   /// Tells a topic from another one under the same name: a hash of the cluster's and the topic's ids where they are
   /// known, else a number drawn when the partition had no commit, carried on from commit to commit.
   var lineage: UInt64

@@ -239,13 +239,14 @@ struct PartitionDelivery: Sendable {
   /// offset, a dead letter.
   mutating func split(_ index: Int, number: inout Int) {
     let old = blocks[index].intent
+    let isDead = old.first == old.last
     let middle = old.first + (old.last - old.first) / 2
-    let ranges = old.first == old.last ? [(old.first, old.last)] : [(old.first, middle), (middle + 1, old.last)]
+    let ranges = isDead ? [(old.first, old.last)] : [(old.first, middle), (middle + 1, old.last)]
     let parts = ranges.map { first, last in
       number += 1
       let intent = Intent(
         first: first, last: last, rows: min(old.rows, Int(last - first + 1)), declaredAt: nil,
-        token: makeToken(first, last, isDead: first == last), isDead: first == last)
+        token: makeToken(first, last, isDead: isDead), isDead: isDead)
       return Block(number: number, intent: intent, isHeld: false)
     }
     blocks.replaceSubrange(index...index, with: parts)

@@ -55,6 +55,8 @@ struct ReplayState {
   var cursor: Int64?
   /// Dead letters of the open block that are not acknowledged yet. The block ends when they are.
   var letters: Set<DeadLetter.ID> = []
+  /// Offsets whose dead letters this assignment has sent: a block that is made again does not send them again.
+  var buried: Set<Int64> = []
   /// The open block is to end.
   var isEnding = false
   var permit: SendPermit?

@@ -10,7 +10,9 @@ extension PipelineHandler {
     guard commit.outstanding == nil, now >= commit.nextDue else { return }
     let dirty = partitions.values.filter(\.isDirty)
     guard !dirty.isEmpty else { return }
-    let offsets = dirty.map { CommittedOffset($0.topicPartition, offset: $0.ledger.frontier) }
+    let offsets = dirty.map {
+      CommittedOffset($0.topicPartition, offset: $0.ledger.frontier, metadata: IntentMetadata.nothingPending)
+    }
     let id = control.commit(offsets, deadline: now + context.configuration.limits.commitDeadline)
     let sent = Dictionary(uniqueKeysWithValues: dirty.map { ($0.id, $0.ledger.frontier) })
     commit.outstanding = (id, sent, now)

@@ -9,6 +9,7 @@ extension PipelineHandler {
   mutating func reject(
     _ record: Record, _ partition: AssignedPartition, _ rejection: Rejection, _ control: borrowing ConsumerControl
   ) {
+    if exactly != nil, !partition.replay.buried.insert(record.offset).inserted { return }
     count(rejection, partition)
     let table = partition.route.table.name
     switch partition.route.configuration.deadLetters {

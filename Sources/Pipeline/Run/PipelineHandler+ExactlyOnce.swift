@@ -243,10 +243,11 @@ extension PipelineHandler {
   }
 
   /// The block that was made again is whole: a record or the log's end lies beyond it.
+  ///
+  /// With dead letters on their way it ends later; what comes meanwhile is dropped, and sought again.
   mutating func complete(_ partition: AssignedPartition, _ control: borrowing ConsumerControl) {
     guard let through = partition.replay.through else { return }
     partition.ledger.read(upTo: through + 1)
-    partition.replay.cursor = through + 1
     guard partition.replay.letters.isEmpty else {
       partition.replay.isEnding = true
       return
@@ -286,6 +287,7 @@ extension PipelineHandler {
   ) -> Int {
     let record = batch[index].copy()
     guard record.offset <= partition.replay.through ?? .max else {
+      partition.replay.cursor = (partition.replay.through ?? record.offset - 1) + 1
       complete(partition, control)
       return index
     }
@@ -300,6 +302,10 @@ extension PipelineHandler {
 
   /// Gives the open block to the inserter, which encodes it while its declaration is on its way.
   private mutating func handOver(_ partition: AssignedPartition, _ block: Int) {
+    if !partition.replay.buried.isEmpty {
+      let frontier = exactly?.machine.partitions[partition.id]?.frontier ?? 0
+      partition.replay.buried = partition.replay.buried.filter { $0 >= frontier }
+    }
     guard let open = partition.route.table.open, open.rows > 0 else { return }
     partition.route.table.open = nil
     exactly?.held[block] = ExactlyOnceDesk.HeldBlock(partition: partition.id, sealed: open.id)
@@ -333,9 +339,8 @@ extension PipelineHandler {
       return perform(control)
     }
     if offset > through {
+      partition.replay.cursor = through + 1
       complete(partition, control)
-      // Nothing was handed over beyond the block.
-      partition.replay.cursor = offset
     } else {
       let now = moment(control)
       exactly?.tell { $0.truncated(partition.id, now) }

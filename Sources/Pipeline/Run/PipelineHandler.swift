@@ -79,7 +79,9 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
     partition.counters.add(done)
     switch done.stop {
     case .endOfRun: break
-    case .complete: complete(partition, control)
+    case .complete:
+      partition.replay.cursor = (partition.replay.through ?? partition.ledger.position - 1) + 1
+      complete(partition, control)
     case .full(let reason): seal(route.table, reason)
     case .rejected(let rejection): reject(batch[done.next - 1].copy(), partition, rejection, control)
     }

@@ -232,8 +232,13 @@ import Testing
     let (block, _) = bench.machine.sealed(1, through: 1, rows: 2, bench.now)
     _ = bench.machine.committed(.known, bench.now)
     let halves = bench.machine.inserted(1, block: block, .refused(isCertain: true), bench.now)
-    #expect(try Bench.intents(Bench.commit(halves)).map(\.isDead) == [true, true])
-    #expect(halves.contains(.read(1, from: 0, through: 0, isDead: true)))
+    #expect(try Bench.intents(Bench.commit(halves)).map(\.isDead) == [false, false])
+    #expect(halves.contains(.read(1, from: 0, through: 0, isDead: false)))
+    let (half, _) = bench.machine.collected(1, rows: 1, bench.now)
+    _ = bench.machine.committed(.known, bench.now)
+    let alone = bench.machine.inserted(1, block: half, .refused(isCertain: true), bench.now)
+    #expect(try Bench.intents(Bench.commit(alone)).map(\.isDead) == [true, false])
+    #expect(alone.contains(.read(1, from: 0, through: 0, isDead: true)))
   }
 
   /// A refusal says nothing about an earlier attempt whose outcome is unknown.

@@ -67,6 +67,10 @@ import Testing
   ])
   func whatWeDidNotWriteIsForeign(text: String) { #expect(IntentMetadata(text, offset: 5) == nil) }
 
+  @Test func whatAtLeastOnceWritesIsOurs() {
+    #expect(IntentMetadata(IntentMetadata.nothingPending, offset: 7)?.intents == [])
+  }
+
   @Test func intentsThatDoNotFitAreNotCut() {
     let intents = (0..<40).map {
       Intent(first: $0, last: $0, rows: 1, declaredAt: 1, token: DeduplicationToken(high: 1, low: 1), isDead: false)

@@ -429,6 +429,9 @@ final class ModelProcess {
 
   private func hold(_ number: Int, _ id: Int, _ reader: Reader) {
     let log = world.broker.logs[reader.topicPartition]
+    if reader.isDead, reader.open.contains(where: { log.entries[$0] == .record }) {
+      world.fail("a record that nobody refuses goes to the dead letters")
+    }
     let hasPoison = !reader.isDead && reader.open.contains { log.entries[$0] == .poison }
     blocks[number] = HeldBlock(
       id: id, topicPartition: reader.topicPartition, version: log.version, offsets: reader.open, hasPoison: hasPoison,
