@@ -89,7 +89,7 @@ let package = Package(
       "IntegrationTests",
       [
         "sinkctl", "Pipeline", "KafkaClient", "ClickHouseClient", "KafkaTestKit", "ClickHouseTestKit", "TestServers",
-        "SinkTelemetry",
+        "SinkTelemetry", "SinkThreads",
       ]),
   ],
   swiftLanguageModes: [.v6]

@@ -46,7 +46,7 @@ extension PipelineHandler {
       control.finish()
     case .renew:
       context.logger.notice("starting over under the same instance id: the outcome of a commit is not known for sure")
-      forget(partitions.values.map(\.topicPartition))
+      leave(partitions.values.map(\.topicPartition))
       exactly?.held = [:]
       exactly?.commit = nil
       exactly?.lease = DeliveryLease()
@@ -185,6 +185,12 @@ extension PipelineHandler {
     let gone = ids.compactMap { partitions[$0]?.topicPartition }
     for id in ids { cancel(id) }
     attempt("unassign") { () throws(KafkaError) in try control.unassign(gone) }
+    leave(gone)
+  }
+
+  /// Whoever has them next says what is wrong with them.
+  private mutating func leave(_ gone: [TopicPartition]) {
+    for partition in gone { _ = context.alarms.clear(partition.description) }
     forget(gone)
   }
 
