@@ -65,6 +65,30 @@ extension RealKafkaTests {
       try await run.stop()
     }
 
+    /// librdkafka 2.0 aborted the process, about once in a hundred times.
+    @Test(.timeLimit(.minutes(1)))
+    func aRunThatEndsInTheMidstOfItsJoinEndsInOrder() async throws {
+      let broker = try RealKafka.broker("3.9.2").bootstrap
+      let topic = try await makeTopic(on: broker)
+      for _ in 0..<60 {
+        let run = try BackgroundRun(.quick(broker, topic), .topics([topic]))
+        try await Task.sleep(for: .milliseconds(Int.random(in: 0..<30)))
+        try await run.stop()
+        #expect(run.journal.now.errors == [])
+      }
+    }
+
+    @Test(.timeLimit(.minutes(1)), arguments: RealKafka.versions)
+    func anOfferThatNobodyAcceptsDoesNotHoldUpTheEnd(version: String) async throws {
+      let broker = try RealKafka.broker(version).bootstrap
+      let topic = try await makeTopic(on: broker, partitions: 2)
+      let run = try BackgroundRun(.quick(broker, topic), .topics([topic])) { $0.onAssigned = { _, _ in } }
+      try await eventually("an offer") { !run.journal.now.given.isEmpty }
+      let start = ContinuousClock.now
+      try await run.stop()
+      #expect(ContinuousClock.now - start < .seconds(3), "closing has 5 s before it gives up")
+    }
+
     /// A reader that stops reading: partitions pause, polling and heartbeats go on, memory stays bounded.
     @Test(.timeLimit(.minutes(1)))
     func aSlowReaderPausesPartitionsInsteadOfBlocking() async throws {

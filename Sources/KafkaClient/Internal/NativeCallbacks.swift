@@ -125,11 +125,16 @@ extension NativeCallbacks {
     let partitions = unsafe NativePartitionList.partitions(of: list)
     switch code {
     case RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS where isClosing:
-      unsafe Self.discard(rd_kafka_incremental_assign(handle, list))
+      let none = NativePartitionList()
+      unsafe Self.discard(rd_kafka_incremental_assign(handle, none.pointer))
     case RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS:
       record(.given(partitions))
     case RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS where isClosing:
-      unsafe Self.discard(rd_kafka_incremental_unassign(handle, list))
+      // Refused where the list names what was offered and never assigned; librdkafka still waits for a call.
+      if unsafe Self.discard(rd_kafka_incremental_unassign(handle, list)) {
+        let none = NativePartitionList()
+        unsafe Self.discard(rd_kafka_incremental_unassign(handle, none.pointer))
+      }
     case RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS:
       record(.askedBack(partitions, isLost: unsafe rd_kafka_assignment_lost(handle) != 0))
     default:
@@ -137,9 +142,12 @@ extension NativeCallbacks {
     }
   }
 
-  /// While closing, a refusal has no consequence: the handle goes away.
-  private static func discard(_ error: OpaquePointer?) {
-    if let error = unsafe error { unsafe rd_kafka_error_destroy(error) }
+  /// While closing, a refusal is nobody's concern: the handle goes away.
+  /// - Returns: whether there was one.
+  @discardableResult private static func discard(_ error: OpaquePointer?) -> Bool {
+    guard let error = unsafe error else { return false }
+    unsafe rd_kafka_error_destroy(error)
+    return true
   }
 
   private func failed(_ handle: OpaquePointer, _ code: Int32, _ reason: String) {

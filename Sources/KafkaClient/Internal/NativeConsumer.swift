@@ -1,6 +1,7 @@
 internal import CRdKafka
 internal import SinkTelemetry
 internal import SinkThreads
+internal import Synchronization
 
 /// Owns a consumer's `rd_kafka_t`, its queue and everything that must be gone before it. Only the thread that made it
 /// calls it.
@@ -238,6 +239,11 @@ extension NativeConsumer {
   /// - Returns: whether librdkafka was done by the deadline.
   mutating func close(by deadline: MonotonicInstant, _ clock: TimeSource) -> Bool {
     callbacks.close()
+    // librdkafka 2.0 aborts the process where the leader of a group goes away between the answer to its join and its
+    // assignment: let a join come to its end.
+    while callbacks.isJoining.load(ordering: .sequentiallyConsistent), clock.monotonic() < deadline {
+      unsafe discard(queue, milliseconds: 10)
+    }
     guard let events = unsafe rd_kafka_queue_new(handle) else { return false }
     defer { unsafe rd_kafka_queue_destroy(events) }
     if let error = unsafe rd_kafka_consumer_close_queue(handle, events) {
