@@ -178,6 +178,33 @@ extension RealServerTests {
       audit.expectComplete(ledger)
     }
 
+    /// Every row of some blocks is refused: each is found, and read again, in pieces.
+    @Test func aBlockOfNothingButRefusedRows() async throws {
+      let servers = try SharedServers.required()
+      let name = "dead_block"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try servers.mock.createTopic(name, partitions: 1)
+      try await TestTable.create(name, clickhouse)
+      try await TestTable.createDeadLetters("\(name)_letters", clickhouse)
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(800, to: name, partitions: 1) { (200..<600).contains($0) ? .refused : .row }
+      await ledger.close()
+      let configuration = PipelineConfiguration.test(
+        name, brokers: servers.brokers, url: servers.url, deadLetters: .table("\(name)_letters"))
+      try await withSink(configuration) { sink in
+        try await sink.waitForAll(of: ledger, within: .seconds(90))
+        #expect(await sink.stop() == nil)
+      }
+      var audit = DeliveryAudit()
+      try await audit.read(table: name, clickhouse, ledger)
+      try await audit.read(deadLetterTable: "\(name)_letters", clickhouse)
+      audit.expectComplete(ledger)
+      let values = try await clickhouse.queryText(
+        "SELECT count() FROM \(name)_letters WHERE reason = 'server' AND _value LIKE '%\"kind\":\"refused\"%'")
+      #expect(values == "400\n", "each with the record's own bytes")
+    }
+
     /// The table has the rows although the insert was refused: cutting the block would store them again.
     @Test func aViewThatFailsIsNotTheRowsFault() async throws {
       let servers = try SharedServers.required()

@@ -65,7 +65,7 @@ public final class KafkaBroker: @unchecked Sendable {
     if isSecured { properties.merge(Self.security(options)) { $1 } }
     properties.merge(options.properties) { $1 }
     arguments =
-      [script, "start", directory.path, "-v", version, "-p", "\(free[0])"]
+      [script, "start", directory.path, "-v", version, "-p", "\(free[0])", "-c", Self.makeClusterID()]
       + options.users.sorted { $0.key < $1.key }.flatMap { ["--scram", "\($0.key):\($0.value)"] }
       + properties.sorted { $0.key < $1.key }.flatMap { ["-o", "\($0.key)=\($0.value)"] }
   }
@@ -106,6 +106,13 @@ public final class KafkaBroker: @unchecked Sendable {
     how(server)
     try await server.waitUntilEnd(within: .seconds(30))
     lock.withLock { self.server = nil }
+  }
+
+  /// As Kafka makes them, and like there none that begins with a minus, which its tools take for an option.
+  private static func makeClusterID() -> String {
+    let bytes = Data((0..<16).map { _ in UInt8.random(in: 0...255) })
+    let text = bytes.base64EncodedString().prefix(22).map { $0 == "+" ? "-" : $0 == "/" ? "_" : $0 }
+    return "K" + String(text.dropFirst())
   }
 
   private static func listeners(

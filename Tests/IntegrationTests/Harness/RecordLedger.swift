@@ -68,14 +68,18 @@ final class RecordLedger: Sendable {
       let value = Self.value(id, fate, textBytes: textBytes)
       let entry = Entry(id: id, fate: fate, checksum: Self.checksum(id, textBytes))
       let partition = TopicPartition(topic, Int32(id) % partitions)
-      while try !offer(entry, value, to: partition) { try await Task.sleep(for: .milliseconds(20)) }
+      let deadline = ContinuousClock.now + timeout
+      while try !offer(entry, value, to: partition) {
+        guard ContinuousClock.now < deadline else { throw HarnessProblem("\(partition) takes no records") }
+        try await Task.sleep(for: .milliseconds(20))
+      }
     }
     try await producer.flush(within: timeout)
     let failures = state.withLock { $0.failures }
     guard failures.isEmpty else { throw HarnessProblem("records were not delivered: \(failures.prefix(3))") }
   }
 
-  /// - Returns: false while the producer's queue is full.
+  /// - Returns: false while the producer's queue is full, or it does not know the partition yet.
   private func offer(_ entry: Entry, _ value: [UInt8]?, to partition: TopicPartition) throws -> Bool {
     let (id, topic) = (entry.id, partition.topic)
     // Some records have no key and no headers.
@@ -94,7 +98,8 @@ final class RecordLedger: Sendable {
       }
       return true
     } catch {
-      if error.code == .queueFull { return false }
+      // It learns of new partitions a little later than the broker.
+      if error.code == .queueFull || error.code == .unknownTopicOrPartition { return false }
       throw error
     }
   }
