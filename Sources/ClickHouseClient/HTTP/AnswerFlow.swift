@@ -32,7 +32,7 @@ final class AnswerFlow: Sendable {
       // What a reader waits for may be more than the limit, by as much as it holds already.
       guard state.bytes.count < max(Self.limitBytes, state.wantedBytes) else {
         state.isPaused = true
-        return (false, nil)
+        return (false, state.waiter.take())
       }
       state.bytes.append(piece)
       return (true, state.bytes.count >= state.wantedBytes ? state.waiter.take() : nil)
@@ -49,12 +49,12 @@ final class AnswerFlow: Sendable {
     waiter?.resume()
   }
 
-  /// Waits for so many bytes, or the end.
+  /// Waits for so many bytes, for the end, or until no more are taken before these are.
   func wait(forBytes count: Int) async {
     await withCheckedContinuation { continuation in
       let isReady = state.withLock { state in
         state.wantedBytes = count
-        if state.bytes.count >= count || state.response != nil { return true }
+        if state.bytes.count >= count || state.response != nil || state.isPaused { return true }
         state.waiter = continuation
         return false
       }

@@ -187,7 +187,7 @@ struct SchemaReader {
     switch error.code {
     case .transport, .proxy, .cancelled:
       PipelineError(.unreachable, "ClickHouse cannot be reached: \(error.message)", cause: error)
-    case .configuration: PipelineError(.configuration, error.message, cause: error)
+    case .configuration, .tls: PipelineError(.configuration, error.message, cause: error)
     // The server answers and says that it cannot now: starting, overloaded, out of memory.
     case .server where error.reaction == .retry: PipelineError(.unreachable, error.message, cause: error)
     default: PipelineError(.refused, error.message, cause: error)

@@ -57,6 +57,12 @@ import Testing
     #expect(seen.rows.last?["text"]?.string?.utf8.count == 1 << 20)
   }
 
+  /// Its reader wants more at once than is kept for it.
+  @Test(.timeLimit(.minutes(1))) func aBlockOfManyMegabytesIsRead() async throws {
+    let seen = try await read(answer(try Scripted.native(rows: 24, textBytes: 1 << 20)))
+    #expect(seen.error == nil && seen.rows.count == 24)
+  }
+
   @Test func aTaggedExceptionComesAfterItsRows() async throws {
     let seen = try await read(.answer(.taggedException(395, after: Scripted.native(rows: 3))))
     #expect(seen.rows.count == 3 && seen.error?.serverCode == 395, "\(seen)")
