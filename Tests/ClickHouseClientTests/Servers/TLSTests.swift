@@ -73,8 +73,6 @@ struct TLSTests {
       expect(
         try await ping(url, name: "clickhouse.internal"), "clickhouse.tls.server_name")
       expect(try await ping(url, certificate: "/nowhere/client.pem"), "/nowhere/client.pem")
-      let plain = server.url.replacingOccurrences(of: "http:", with: "https:")
-      expect(try await ping(plain), "does not speak TLS", "http://")
 
       try await insertsArrive(url)
       try await proxiesAreUsed(url, server)
