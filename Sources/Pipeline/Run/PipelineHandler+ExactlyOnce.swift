@@ -20,10 +20,7 @@ extension PipelineHandler {
 
   /// Does what is to be done, also what doing it brings up.
   mutating func perform(_ control: borrowing ConsumerControl) {
-    while let action = exactly?.todo.first {
-      exactly?.todo.removeFirst()
-      carryOut(action, control)
-    }
+    while exactly?.todo.isEmpty == false, let action = exactly?.todo.removeFirst() { carryOut(action, control) }
     if let exactly { exactly.lease.extend(to: exactly.machine.lease) }
   }
 

@@ -66,8 +66,7 @@ final class RouteState {
     var position = partition.ledger.position
     var first: Int64?
     var last: Int64 = 0
-    let handle = batch[start].topicHandle
-    let number = batch[start].partition
+    let (handle, number) = (batch[start].topicHandle, batch[start].partition)
     // A block that is made again is what it was, whatever the limits are now.
     let limit = partition.replay.through ?? .max
     let maxRows = limit == .max ? table.policy.maxRows : .max
