@@ -35,21 +35,21 @@ final class ModelProcess {
   var isAlive = false
   var isSuspended = false
   /// Inside a call that waits for an answer.
-  private var isBlocked = false
+  var isBlocked = false
   private var backlog: [Simulation.Event] = []
   var cutUntil = 0
   /// Of the mapping that it was started with.
-  private var fingerprint: UInt64 = 0
-  private(set) var machine: ExactlyOnceStateMachine
+  var fingerprint: UInt64 = 0
+  var machine: ExactlyOnceStateMachine
   var handle: ModelHandle?
   /// Topic partitions by the machine's ids.
   var numbers: [Int: Int] = [:]
-  private var readers: [Int: Reader] = [:]
-  private var blocks: [Int: HeldBlock] = [:]
+  var readers: [Int: Reader] = [:]
+  var blocks: [Int: HeldBlock] = [:]
   private var stopped: Set<Int> = []
   private var todo: [DeliveryAction] = []
   private var isPerforming = false
-  private var isPolling = false
+  var isPolling = false
   private var wakeAt = Int.max
   private var lastID = 0
   private var neverCommitted: Set<Int> = []
@@ -347,160 +347,5 @@ final class ModelProcess {
     world.note("commit \(answer)")
     world.say("p\(index) commit \(answer)")
     perform(machine.committed(answer, moment))
-  }
-
-  // MARK: Reading
-
-  func pollSoon() {
-    guard isAlive, !isPolling else { return }
-    isPolling = true
-    later(world.random.between(20, 400)) { [unowned self] in poll() }
-  }
-
-  private func poll() {
-    isPolling = false
-    guard world.broker.isTopicThere, world.now >= cutUntil else { return pollSoon() }
-    var isMore = false
-    for id in readers.keys.sorted() {
-      if isBlocked {
-        isMore = true
-        break
-      }
-      isMore = read(id) || isMore
-    }
-    if isMore { pollSoon() }
-  }
-
-  /// - Returns: whether there is more to read or to seal.
-  private func read(_ id: Int) -> Bool {
-    guard var reader = readers[id], !reader.isPaused else { return false }
-    let log = world.broker.logs[reader.topicPartition]
-    if reader.position < log.start {
-      perform(machine.outOfRange(id, logStart: Int64(log.start), moment))
-      return true
-    }
-    var left = world.random.between(1, 6)
-    while left > 0, reader.position < log.entries.count {
-      if let through = reader.through, reader.position > through { break }
-      switch log.entries[reader.position] {
-      case .gap: break
-      case .filtered: reader.last = reader.position
-      case .record, .poison:
-        reader.last = reader.position
-        reader.open.append(reader.position)
-        left -= 1
-      }
-      reader.position += 1
-    }
-    readers[id] = reader
-    if let through = reader.through {
-      // A record or the log's end beyond the range says that it is complete.
-      if reader.position > through, log.entries.count > through {
-        let (block, actions) = machine.collected(id, rows: reader.open.count, moment)
-        hold(block, id, reader)
-        readers[id]?.isPaused = true
-        perform(actions)
-      } else if reader.position >= log.entries.count, log.entries.count <= through {
-        perform(machine.truncated(id, moment))
-        return false
-      }
-      return true
-    }
-    if reader.last != nil, world.random.chance(0.6) { sealOpen(id) }
-    return reader.position < log.entries.count || readers[id]?.last != nil
-  }
-
-  private func sealOpen(_ id: Int) {
-    guard var reader = readers[id], !reader.isPaused, reader.through == nil, let last = reader.last else { return }
-    let (block, actions) = machine.sealed(id, through: Int64(last), rows: reader.open.count, moment)
-    if !reader.open.isEmpty { hold(block, id, reader) }
-    reader.open = []
-    reader.last = nil
-    readers[id] = reader
-    if world.plan.breakage == .intents, let made = machine.partitions[id]?.blocks.last, let held = blocks[block] {
-      world.after(world.random.below(200)) { [unowned world] in
-        _ = world.table.land(
-          made.intent.token, held.placement, held.topicPartition, held.version, held.offsets, world.now)
-        world.landed(held.topicPartition, held.version, held.offsets)
-      }
-    }
-    perform(actions)
-  }
-
-  private func hold(_ number: Int, _ id: Int, _ reader: Reader) {
-    let log = world.broker.logs[reader.topicPartition]
-    if reader.isDead, reader.open.contains(where: { log.entries[$0] == .record }) {
-      world.fail("a record that nobody refuses goes to the dead letters")
-    }
-    let hasPoison = !reader.isDead && reader.open.contains { log.entries[$0] == .poison }
-    blocks[number] = HeldBlock(
-      id: id, topicPartition: reader.topicPartition, version: log.version, offsets: reader.open, hasPoison: hasPoison,
-      placement: fingerprint)
-  }
-
-  // MARK: Inserting
-
-  private func trySend(_ number: Int) {
-    guard let block = blocks[number], let token = block.token else { return }
-    let now = moment.monotonic
-    if now >= block.notAfter {
-      world.note("expired")
-      return end(number, .expired)
-    }
-    if now >= machine.lease, world.plan.breakage != .lease {
-      world.note("held by the lease")
-      later(100) { [unowned self] in trySend(number) }
-      return
-    }
-    send(number, block, token)
-  }
-
-  private func send(_ number: Int, _ block: HeldBlock, _ token: DeduplicationToken) {
-    if block.hasPoison {
-      world.note("refused")
-      later(world.random.between(2, 60)) { [unowned self] in
-        end(number, .refused(isCertain: !(blocks[number]?.hadUnknown ?? true)))
-      }
-      return
-    }
-    let calm = world.isHealed
-    let plan = world.plan
-    if !calm, world.random.chance(plan.lateInserts) {
-      land(block, token, after: world.random.between(1_000, plan.insertDeadline))
-      retry(number, after: world.random.between(300, 3_000), isUnknown: true)
-    } else if !calm, world.random.chance(plan.failedInserts) {
-      switch world.random.below(3) {
-      case 0: retry(number, after: world.random.between(50, 1_500), isUnknown: false)
-      case 1: retry(number, after: world.random.between(50, 2_000), isUnknown: true)
-      default:
-        land(block, token, after: world.random.between(2, 50))
-        retry(number, after: world.random.between(60, 2_000), isUnknown: true)
-      }
-    } else {
-      let delay = world.random.between(2, 80)
-      land(block, token, after: delay)
-      later(delay + world.random.between(1, 20)) { [unowned self] in end(number, .accepted) }
-    }
-  }
-
-  /// Whatever becomes of the sender meanwhile.
-  private func land(_ block: HeldBlock, _ token: DeduplicationToken, after delay: Int) {
-    world.after(delay) { [unowned world] in
-      let isNew = world.table.land(
-        token, block.placement, block.topicPartition, block.version, block.offsets, world.now)
-      world.note(isNew ? "stored" : "deduplicated")
-      world.say("land \(block.topicPartition):\(block.offsets) \(token) \(isNew ? "stored" : "dropped")")
-      if isNew { world.landed(block.topicPartition, block.version, block.offsets) }
-    }
-  }
-
-  private func retry(_ number: Int, after delay: Int, isUnknown: Bool) {
-    if isUnknown { blocks[number]?.hadUnknown = true }
-    later(delay) { [unowned self] in trySend(number) }
-  }
-
-  private func end(_ number: Int, _ result: ExactlyOnceStateMachine.InsertResult) {
-    guard let block = blocks.removeValue(forKey: number) else { return }
-    perform(machine.inserted(block.id, block: number, result, moment))
   }
 }

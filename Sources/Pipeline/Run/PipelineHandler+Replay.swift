@@ -1,0 +1,181 @@
+internal import ClickHouseClient
+internal import KafkaClient
+internal import SinkTelemetry
+internal import SinkThreads
+
+/// Reading exactly once: where blocks end, and how one is made again from the log.
+extension PipelineHandler {
+  mutating func assign(_ id: Int, _ offset: Int64, _ control: borrowing ConsumerControl) {
+    guard let partition = partitions[id] else { return }
+    attempt("assign") { () throws(KafkaError) in
+      try control.assign([(partition.topicPartition, offset: offset)])
+    }
+    partition.replay.cursor = offset
+    context.logger.info(
+      "reading a partition", ["partition": partition.topicPartition.description, "offset": "\(offset)"])
+  }
+
+  mutating func read(
+    _ id: Int, _ from: Int64, _ through: Int64?, _ isDead: Bool, _ control: borrowing ConsumerControl
+  ) {
+    guard let partition = partitions[id] else { return }
+    if let open = partition.route.table.open {
+      open.block?.removeAll()
+      open.runs = []
+    }
+    partition.ledger = PartitionLedger(position: from)
+    partition.replay.through = through
+    partition.replay.isDead = isDead
+    partition.replay.letters = []
+    partition.replay.isEnding = false
+    seek(partition, control)
+    guard !partition.isReading else { return }
+    partition.isReading = true
+    if !budget.isPaused {
+      attempt("resume") { () throws(KafkaError) in try control.resume([partition.topicPartition]) }
+    }
+  }
+
+  /// Makes the ledger's position what comes next.
+  private mutating func seek(_ partition: AssignedPartition, _ control: borrowing ConsumerControl) {
+    let position = partition.ledger.position
+    guard partition.replay.cursor != position else { return }
+    attempt("seek") { () throws(KafkaError) in try control.seek(partition.topicPartition, to: position) }
+    partition.replay.cursor = position
+    partition.replay.staleBatch = batchNumber
+  }
+
+  func pause(_ partition: AssignedPartition, _ control: borrowing ConsumerControl) {
+    partition.isReading = false
+    attempt("pause") { () throws(KafkaError) in try control.pause([partition.topicPartition]) }
+  }
+
+  /// The block that was made again is whole: a record or the log's end lies beyond it.
+  ///
+  /// With dead letters on their way it ends later; what comes meanwhile is dropped, and sought again.
+  mutating func complete(_ partition: AssignedPartition, _ control: borrowing ConsumerControl) {
+    guard let through = partition.replay.through else { return }
+    partition.ledger.read(upTo: through + 1)
+    guard partition.replay.letters.isEmpty else {
+      partition.replay.isEnding = true
+      return
+    }
+    let rows = partition.route.table.openRows
+    let now = moment(control)
+    guard let block = exactly?.take({ $0.collected(partition.id, rows: rows, now) }) else { return }
+    partition.replay.through = nil
+    handOver(partition, block)
+    perform(control)
+  }
+
+  /// Ends the open block where blocks are cut freely. What follows is done with the next call that has the control.
+  mutating func cut(_ partition: AssignedPartition, _ reason: SealPolicy.Reason) {
+    guard let machine = exactly?.machine.partitions[partition.id], machine.reader == .cut,
+      partition.replay.through == nil, partition.ledger.position > machine.position
+    else { return }
+    guard partition.replay.letters.isEmpty else {
+      partition.replay.isEnding = true
+      return
+    }
+    let stuck = partition.ledger.claims[PartitionLedger.stuck]?.first
+    let last = (stuck ?? partition.ledger.position) - 1
+    guard last >= machine.position else { return }
+    let rows = partition.route.table.openRows
+    let now = Moment(
+      monotonic: exactly?.time.monotonic() ?? MonotonicInstant(nanoseconds: 0),
+      wallSeconds: (exactly?.time.wallNanoseconds() ?? 0) / 1_000_000_000)
+    guard let block = exactly?.take({ $0.sealed(partition.id, through: last, rows: rows, now) }) else { return }
+    context.metrics.counter(PipelineMetric.blocksSealed, [partition.route.table.name, reason.rawValue]).add()
+    handOver(partition, block)
+  }
+
+  /// A record that the server has refused before: to the dead letters, whatever the decoder says of it.
+  mutating func bury(
+    _ batch: borrowing RecordBatch, at index: Int, _ partition: AssignedPartition, _ control: borrowing ConsumerControl
+  ) -> Int {
+    let record = batch[index].copy()
+    guard record.offset <= partition.replay.through ?? .max else {
+      partition.replay.cursor = (partition.replay.through ?? record.offset - 1) + 1
+      complete(partition, control)
+      return index
+    }
+    guard record.offset >= partition.ledger.position else { return index + 1 }
+    partition.ledger.read(upTo: record.offset + 1)
+    partition.replay.cursor = record.offset + 1
+    if record.value != nil {
+      reject(record, partition, Rejection(reason: .server, message: "ClickHouse refused the row"), control)
+    }
+    return index + 1
+  }
+
+  /// Gives the open block to the inserter, which encodes it while its declaration is on its way.
+  private mutating func handOver(_ partition: AssignedPartition, _ block: Int) {
+    if !partition.replay.buried.isEmpty {
+      let frontier = exactly?.machine.partitions[partition.id]?.frontier ?? 0
+      partition.replay.buried = partition.replay.buried.filter { $0 >= frontier }
+    }
+    guard let open = partition.route.table.open, open.rows > 0 else { return }
+    partition.route.table.open = nil
+    exactly?.held[block] = ExactlyOnceDesk.HeldBlock(partition: partition.id, sealed: open.id)
+    context.inserter.submit(open.seal(partition.replay.permit))
+    partition.ledger.settle(open.id)
+  }
+
+  /// The dead letters of a block that ends are in their topic.
+  mutating func acknowledged(_ letter: DeadLetter, _ control: borrowing ConsumerControl) {
+    guard exactly != nil, let partition = partitions[letter.partition] else { return }
+    partition.replay.letters.remove(letter.id)
+    guard partition.replay.letters.isEmpty, partition.replay.isEnding else { return }
+    partition.replay.isEnding = false
+    if partition.replay.through != nil {
+      complete(partition, control)
+    } else {
+      cut(partition, .drain)
+      seek(partition, control)
+      perform(control)
+    }
+  }
+
+  mutating func reachedEnd(_ end: TopicPartition, _ offset: Int64, _ control: borrowing ConsumerControl) {
+    guard let partition = partition(end), partition.isReading, !partition.replay.isEnding,
+      let cursor = partition.replay.cursor, offset >= cursor
+    else { return }
+    guard let through = partition.replay.through else {
+      partition.ledger.read(upTo: max(offset, partition.ledger.position))
+      partition.replay.cursor = partition.ledger.position
+      if partition.route.table.openRows == 0 { cut(partition, .drain) }
+      return perform(control)
+    }
+    if offset > through {
+      partition.replay.cursor = through + 1
+      complete(partition, control)
+    } else {
+      let now = moment(control)
+      exactly?.tell { $0.truncated(partition.id, now) }
+      perform(control)
+    }
+  }
+
+  mutating func outOfRange(_ lost: TopicPartition, _ control: borrowing ConsumerControl) {
+    guard let partition = partition(lost) else { return }
+    context.metrics.counter(PipelineMetric.offsetsOutOfRange, [lost.topic]).add()
+    do throws(KafkaError) {
+      let log = try control.watermarks(lost, timeout: Self.readPatience)
+      let position = partition.ledger.position
+      if position >= log.low, position <= log.high {
+        return try control.seek(lost, to: position)
+      }
+      let now = moment(control)
+      exactly?.tell { machine in
+        if position > log.high { return machine.truncated(partition.id, now) }
+        return machine.outOfRange(partition.id, logStart: log.low, now)
+      }
+      perform(control)
+    } catch {
+      context.logger.warning(
+        "the log of a partition could not be asked for its offsets",
+        ["partition": lost.description, "error": error.message])
+      attempt("seek") { () throws(KafkaError) in try control.seek(lost, to: partition.ledger.position) }
+    }
+  }
+}
