@@ -33,7 +33,9 @@ enum StatusText {
       json.field("routes") { json in
         for route in configuration.routes {
           json.element { json in
-            json.field("topics", route.topics.joined(separator: ","))
+            json.field("topics") { json in
+              for topic in route.topics { json.element(topic) }
+            }
             json.field("table", route.table)
             json.field("delivery", route.delivery.rawValue)
           }

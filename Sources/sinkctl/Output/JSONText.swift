@@ -32,6 +32,12 @@ struct JSONText {
 
   mutating func element(_ body: (inout JSONText) -> Void) { enclose("{", "}", body) }
 
+  mutating func element(_ value: String) {
+    separate()
+    needsComma = true
+    text += Self.quoted(value)
+  }
+
   private mutating func key(_ name: String) {
     separate()
     needsComma = true
