@@ -11,9 +11,9 @@ import Testing
     Environment(
       variable: { variables[$0] },
       readFile: { path in
-        files[path].map { .success($0) } ?? .failure(Environment.FileProblem(message: "\(path): no such file"))
+        files[path].map { .success($0) } ?? .failure(Environment.FileProblem(path: path, reason: "no such file"))
       },
-      checkFile: { path in files[path] == nil ? Environment.FileProblem(message: "\(path): no such file") : nil })
+      checkFile: { path in files[path] == nil ? Environment.FileProblem(path: path, reason: "no such file") : nil })
   }
 
   static func read(_ text: String, _ environment: Environment = environment()) -> Result<

@@ -11,7 +11,7 @@ struct ConfigurationReader {
   func read(path: String) -> Result<SinkctlConfiguration, ConfigurationProblems> {
     switch environment.readFile(path) {
     case .failure(let problem):
-      return .failure(ConfigurationProblems([ConfigurationProblem(file: path, mark: nil, message: problem.message)]))
+      return .failure(ConfigurationProblems([ConfigurationProblem(file: path, mark: nil, message: problem.reason)]))
     case .success(let text): return read(text, file: path)
     }
   }

@@ -9,7 +9,10 @@ struct Environment: Sendable {
   let checkFile: @Sendable (String) -> FileProblem?
 
   struct FileProblem: Error {
-    let message: String
+    let path: String
+    let reason: String
+
+    var message: String { "\(path): \(reason)" }
   }
 
   static let system = Environment(
@@ -23,7 +26,7 @@ struct Environment: Sendable {
     var byte: UInt8 = 0
     // A directory opens, and refuses to be read.
     guard unsafe fread(&byte, 1, 1, file) == 1 else {
-      return unsafe ferror(file) != 0 ? problem(path) : FileProblem(message: "\(path): is empty")
+      return unsafe ferror(file) != 0 ? problem(path) : FileProblem(path: path, reason: "is empty")
     }
     return nil
   }
@@ -40,13 +43,13 @@ struct Environment: Sendable {
     }
     guard unsafe ferror(file) == 0 else { return .failure(problem(path)) }
     guard let text = String(validating: bytes, as: UTF8.self) else {
-      return .failure(FileProblem(message: "\(path): is not UTF-8 text"))
+      return .failure(FileProblem(path: path, reason: "is not UTF-8 text"))
     }
     return .success(text)
   }
 
   private static func problem(_ path: String) -> FileProblem {
-    FileProblem(message: unsafe "\(path): \(String(cString: strerror(errno)))")
+    FileProblem(path: path, reason: unsafe String(cString: strerror(errno)))
   }
 }
 
