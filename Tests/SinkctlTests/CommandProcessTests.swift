@@ -70,7 +70,7 @@ import Testing
     #expect((object["findings"] as? [[String: Any]])?.compactMap { $0["line"] as? Int } == [2, 3, 4, 5])
     let missing = try await SinkctlProcess.run(["run", "--config", "/nowhere.yaml"])
     #expect(missing.code == 78)
-    #expect(missing.error == "/nowhere.yaml: /nowhere.yaml: No such file or directory\n")
+    #expect(missing.error == "/nowhere.yaml: No such file or directory\n")
   }
 
   @Test func bashCompletesCommandsOptionsAndFiles() async throws {
