@@ -68,7 +68,7 @@ let package = Package(
       ],
       swiftSettings: settings),
 
-    // Starts and stops the real servers that tests talk to. Tests may use Foundation; the libraries may not.
+    // What tests share: real servers, started and stopped, and seeded draws. Tests may use Foundation; the libraries may not.
     .target(name: "TestServers", path: "Tests/TestServers", swiftSettings: settings),
     tests("SinkBytesTests", ["SinkBytes", "TestServers"]),
     tests("SinkTelemetryTests", ["SinkTelemetry", "SinkThreads"]),

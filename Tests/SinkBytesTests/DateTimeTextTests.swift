@@ -1,3 +1,4 @@
+import TestServers
 import Testing
 
 @testable import SinkBytes
@@ -28,7 +29,7 @@ import Testing
 
   /// A random time in every way to write it.
   @Test(arguments: [UInt64(41), 42]) func everySpellingIsTheSameTime(seed: UInt64) throws {
-    var random = SplitMix(seed: seed)
+    var random = SeededGenerator(seed: seed)
     func two(_ value: Int32) -> String { (value < 10 ? "0" : "") + "\(value)" }
     for _ in 0..<3000 {
       let days = Int32(random.below(3_652_059)) - 719_162

@@ -1,4 +1,5 @@
 import Foundation
+import TestServers
 import Testing
 
 @testable import SinkBytes
@@ -10,7 +11,7 @@ import Testing
 
   /// Random addresses, written in full, shortened by the C library, and damaged, against the C library's own reading.
   @Test(arguments: [UInt64(31), 32]) func addressesAreReadAsTheCLibraryReadsThem(seed: UInt64) {
-    var random = SplitMix(seed: seed)
+    var random = SeededGenerator(seed: seed)
     for _ in 0..<3000 {
       let groups = (0..<8).map { _ in random.below(3) == 0 ? UInt16(truncatingIfNeeded: random.next()) : 0 }
       var text = groups.map { String($0, radix: 16) }.joined(separator: ":")

@@ -51,7 +51,7 @@ import Testing
     .enabled(if: TestMachine.python != nil, "there is no python3 here"), .timeLimit(.minutes(2)),
     arguments: [UInt64(1), 2])
   func weAgreeWithPython(seed: UInt64) async throws {
-    var random = SplitMix(seed: seed)
+    var random = SeededGenerator(seed: seed)
     var texts: [[UInt8]] = []
     for _ in 0..<4000 {
       var bytes = Array(JSONTexts.random(&random).utf8)

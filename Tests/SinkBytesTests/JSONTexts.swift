@@ -1,3 +1,5 @@
+import TestServers
+
 @testable import SinkBytes
 
 /// What the cursor makes of a whole text.
@@ -82,7 +84,7 @@ enum JSONTexts {
   }
 
   /// A text with everything that JSON has, at random.
-  static func random(_ random: inout SplitMix, depth: Int = 0) -> String {
+  static func random(_ random: inout SeededGenerator, depth: Int = 0) -> String {
     let space = ["", "", "", " ", "\n", "\t", "\r", "  "].randomElement(using: &random)!
     let value: String
     switch random.below(depth > 3 ? 5 : 7) {
@@ -101,7 +103,7 @@ enum JSONTexts {
     return space + value + space
   }
 
-  static func number(_ random: inout SplitMix) -> String {
+  static func number(_ random: inout SeededGenerator) -> String {
     func digits(_ count: Int) -> String { (0..<count).map { _ in String(random.below(10)) }.joined() }
     var text = random.below(3) == 0 ? "-" : ""
     text += random.below(4) == 0 ? "0" : String(1 + random.below(9)) + digits(random.below(24))
@@ -113,7 +115,7 @@ enum JSONTexts {
     return text
   }
 
-  static func quoted(_ random: inout SplitMix) -> String {
+  static func quoted(_ random: inout SeededGenerator) -> String {
     let pieces = [
       "a", "key", "\u{7F}", "ä", "€", "😀", "\u{10FFFF}", #"\n"#, #"\""#, #"\\"#, #"\/"#, #"\u0000"#, #"\u00E9"#,
       #"\u20ac"#, #"\uD83D\ude00"#, #"\b\f\r\t"#, "a longer piece of plain text", " ",

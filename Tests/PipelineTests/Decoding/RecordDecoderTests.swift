@@ -1,4 +1,5 @@
 import ClickHouseClient
+import TestServers
 import Testing
 
 @testable import Pipeline

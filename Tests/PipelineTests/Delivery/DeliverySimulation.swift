@@ -1,4 +1,5 @@
 import SinkThreads
+import TestServers
 
 @testable import Pipeline
 

@@ -1,4 +1,5 @@
 import SinkThreads
+import TestServers
 import Testing
 
 @testable import Pipeline
