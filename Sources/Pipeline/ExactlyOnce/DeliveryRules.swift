@@ -41,14 +41,21 @@ struct DeliveryTarget: Sendable, Equatable {
   let horizon: Duration
   /// A hash of the ids of cluster and topic, its top bit set; nil where they cannot be asked for.
   let lineage: UInt64?
-  /// A random number, for a partition that has no commit yet and no `lineage`.
+  /// A random number, its top bit clear: no token of before comes again where a partition is read anew.
   let freshLineage: UInt64
+
+  /// For a partition that has no commit of ours to go on from.
+  var lineageAnew: UInt64 {
+    lineage.map { $0 & Self.identityMask | freshLineage & ~Self.identityMask } ?? freshLineage
+  }
 
   /// An intent may be inserted again, blindly, up to this age.
   var blindAge: Duration { horizon / 4 }
 
   /// Marks a lineage that ids were hashed into.
   static let identifiedBit: UInt64 = 1 << 63
+  /// What of such a lineage names the log; the rest is drawn.
+  static let identityMask: UInt64 = ~0 << 32
 }
 
 /// Why a partition stands still until a person has looked.

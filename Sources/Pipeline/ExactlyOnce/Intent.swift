@@ -16,6 +16,9 @@ struct Intent: Sendable, Equatable {
 }
 
 extension Intent {
+  /// Nobody has sent it yet: `recover` writes such ones, before others that must keep their place.
+  var isUnsent: Bool { declaredAt == nil }
+
   /// A range that needs nothing any more.
   static func done(first: Int64, last: Int64) -> Intent {
     Intent(

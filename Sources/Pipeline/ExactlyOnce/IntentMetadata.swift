@@ -5,15 +5,17 @@
 ///     s1 <lineage> <nonce> <fingerprint>{ <last>:<rows>:<declared>:<token>[d]| <last>x}
 ///
 /// The blocks follow each other without a gap from the committed offset on; `last` counts from the block's own first
-/// offset; `d` marks dead letters, `x` what is accounted for already: it must never be inserted again. Everything else, an empty text too, is a commit that we did not write.
+/// offset; `declared` 0 is a block that nobody has sent yet; `d` marks dead letters, `x` what is accounted for already: it
+/// must never be inserted again. A lineage of 0 is none. Everything else, an empty text too, is a commit that we did not
+/// write.
 struct IntentMetadata: Sendable, Equatable {
   static let maxBytes = 1024
 
-  /// What at least once writes: exactly once can go on from there.
+  /// Nothing is pending, and whoever goes on draws a lineage: what at least once and `offsets reset` write.
   static let nothingPending = "s1 0 0 0"
 
   /// Tells a topic from another one under the same name: a hash of the cluster's and the topic's ids where they are
-  /// known, else a number drawn when the partition had no commit, carried on from commit to commit.
+  /// known, and a number drawn when the partition had no commit, carried on from commit to commit.
   var lineage: UInt64
   /// Drawn for each assignment of a partition: no two claims ever write the same text.
   var nonce: UInt64
@@ -92,7 +94,8 @@ struct IntentMetadata: Sendable, Equatable {
       let isDead = skip(UInt8(ascii: "d"))
       intents.append(
         Intent(
-          first: first, last: last, rows: Int(rows), declaredAt: Int64(declared), token: token, isDead: isDead))
+          first: first, last: last, rows: Int(rows), declaredAt: declared == 0 ? nil : Int64(declared), token: token,
+          isDead: isDead))
       first = last + 1
     }
   }

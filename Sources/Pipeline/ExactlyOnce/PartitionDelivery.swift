@@ -70,7 +70,7 @@ struct PartitionDelivery: Sendable {
   init(target: DeliveryTarget, nonce: UInt64) {
     self.target = target
     self.nonce = nonce
-    lineage = target.lineage ?? target.freshLineage
+    lineage = target.lineageAnew
     fingerprint = target.fingerprint
   }
 
@@ -94,33 +94,41 @@ struct PartitionDelivery: Sendable {
     guard let metadata = IntentMetadata(found.metadata, offset: found.offset) else {
       throw .foreignCommit(offset: found.offset, metadata: found.metadata)
     }
-    if let present = target.lineage {
-      // A number that was drawn while the ids could not be asked for gives way to them.
-      guard metadata.lineage == present || metadata.lineage & DeliveryTarget.identifiedBit == 0 else {
-        throw .otherLog(committed: metadata.lineage, present: present)
-      }
-    } else {
-      lineage = metadata.lineage
-    }
+    lineage = try carried(metadata.lineage)
     position = found.offset
     for intent in metadata.intents {
       number += 1
       blocks.append(
         Block(
-          number: number, intent: intent, stage: intent.isDone ? .done : .waiting, isHeld: false, isDeclared: true,
-          isUncertain: !intent.isDone))
+          number: number, intent: intent, stage: intent.isDone ? .done : .waiting, isHeld: false,
+          isDeclared: !intent.isUnsent, isUncertain: !intent.isDone && !intent.isUnsent))
       position = intent.last + 1
     }
     while blocks.first?.stage == .done { blocks.removeFirst() }
-    if !blocks.isEmpty { fingerprint = metadata.fingerprint }
+    if blocks.contains(where: \.isUncertain) { fingerprint = metadata.fingerprint }
     phase = .claiming
+  }
+
+  /// - Parameter committed: what stands in the group's commit; 0: draw a new one, so that no token that was ever used
+  ///   comes again.
+  private func carried(_ committed: UInt64) throws(DeliveryFault) -> UInt64 {
+    guard committed != 0 else { return target.lineageAnew }
+    guard let present = target.lineage else { return committed }
+    // A number that was drawn while the ids could not be asked for gives way to them.
+    guard committed & DeliveryTarget.identifiedBit != 0 else { return target.lineageAnew }
+    guard (committed ^ present) & DeliveryTarget.identityMask == 0 else {
+      throw .otherLog(committed: committed, present: present)
+    }
+    return committed
   }
 
   /// Our claim is known: from here on nobody else writes for the partition.
   mutating func claimed(_ now: Moment, _ rules: DeliveryRules) {
     phase = .active
     for index in blocks.indices
-    where blocks[index].stage == .waiting && (isForeignMade || isOld(blocks[index].intent, now)) {
+    where blocks[index].stage == .waiting && blocks[index].isUncertain
+      && (isForeignMade || isOld(blocks[index].intent, now))
+    {
       blocks[index].stage = .resolving(notBefore: now.monotonic + rules.silence)
     }
   }
