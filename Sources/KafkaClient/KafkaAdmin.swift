@@ -27,12 +27,16 @@ public final class KafkaAdmin: Sendable {
 
   let core: AdminCore
 
+  /// - Parameter isolation: with `readCommitted` a log ends where the first open transaction begins.
+  /// - Throws: `configuration`.
   public init(
     brokers: [String], security: KafkaSecurity = .plaintext, properties: [String: String] = [:],
-    clientID: String = "sinkctl", logger: Logger = Logger(source: "KafkaClient")
+    isolation: IsolationLevel = .readCommitted, clientID: String = "sinkctl",
+    logger: Logger = Logger(source: "KafkaClient")
   ) throws(KafkaError) {
     core = try AdminCore(
-      brokers: brokers, security: security, properties: properties, clientID: clientID, logger: logger)
+      brokers: brokers, security: security, properties: properties, isolation: isolation, clientID: clientID,
+      logger: logger)
   }
 
   /// Brokers and topics.
@@ -72,5 +76,73 @@ public final class KafkaAdmin: Sendable {
     group: String, _ partitions: [TopicPartition], within timeout: Duration
   ) async throws(KafkaError) -> [CommittedOffset] {
     try await core.committedOffsets(group: group, partitions, within: timeout)
+  }
+
+  /// Sets what a group has committed (KIP-396), offset and metadata, for all of these partitions in one request.
+  ///
+  /// A broker takes it while the group has no members; else it refuses each partition (`staleMember`). The request is not
+  /// atomic: look at each partition's `error`.
+  /// - Returns: each partition with its own error.
+  /// - Throws: what refused all of it; after `timedOut` or `transport` it may be written, now or later.
+  public func alterCommittedOffsets(
+    group: String, _ offsets: [CommittedOffset], within timeout: Duration
+  ) async throws(KafkaError) -> [CommittedOffset] {
+    try await core.alterCommittedOffsets(group: group, offsets, within: timeout)
+  }
+
+  /// Who is in a group now. A group that nobody has heard of is `dead`.
+  /// - Throws: `authorization`, `timedOut`, …
+  public func describeGroup(_ group: String, within timeout: Duration) async throws(KafkaError) -> Group {
+    try await core.describeGroup(group, within: timeout)
+  }
+
+  /// Where in their logs these partitions begin, end, or were at a time; asked of all leaders at once.
+  /// - Returns: each partition with its own error; `offset` is nil where no record is that new.
+  public func offsets(
+    _ partitions: [TopicPartition], at position: LogPosition, within timeout: Duration
+  ) async throws(KafkaError) -> [CommittedOffset] {
+    try await core.offsets(partitions, at: position, within: timeout)
+  }
+}
+
+/// A place in a partition's log.
+public enum LogPosition: Sendable, Hashable {
+  /// The first offset that is still there.
+  case earliest
+  /// The offset after the last that a reader may see.
+  case latest
+  /// The first record that is as new: milliseconds since 1970 UTC.
+  case time(Int64)
+}
+
+extension KafkaAdmin {
+  /// Kafka's own names.
+  public enum GroupState: String, Sendable, CaseIterable {
+    case unknown = "Unknown"
+    case preparingRebalance = "PreparingRebalance"
+    case completingRebalance = "CompletingRebalance"
+    case stable = "Stable"
+    /// There is no such group.
+    case dead = "Dead"
+    /// Offsets and no members.
+    case empty = "Empty"
+  }
+
+  public struct GroupMember: Sendable, Equatable {
+    /// The broker's name for it.
+    public let id: String
+    /// nil for a dynamic member.
+    public let instanceID: String?
+    public let clientID: String
+    /// As the broker sees it: `/10.0.0.7`.
+    public let host: String
+    public let partitions: [TopicPartition]
+  }
+
+  public struct Group: Sendable, Equatable {
+    public let state: GroupState
+    /// `cooperative-sticky` for instance; empty without members.
+    public let assignor: String
+    public let members: [GroupMember]
   }
 }

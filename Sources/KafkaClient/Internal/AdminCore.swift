@@ -5,16 +5,17 @@ internal import SinkThreads
 /// Owns a handle for questions and changes. librdkafka's calls block, so each one runs on a thread of its own.
 @safe final class AdminCore: @unchecked Sendable {
   // Sendable: what is called on the handle here may be called from any thread; it lives as long as this object.
-  private let handle: OpaquePointer
+  let handle: OpaquePointer
   private let callbacks: NativeCallbacks
-  private let clock = TimeSource.system
+  let clock = TimeSource.system
 
   init(
-    brokers: [String], security: KafkaSecurity, properties: [String: String], clientID: String, logger: Logger
+    brokers: [String], security: KafkaSecurity, properties: [String: String], isolation: IsolationLevel,
+    clientID: String, logger: Logger
   ) throws(KafkaError) {
     callbacks = NativeCallbacks(logger)
     let table = try PropertyTable.admin(
-      brokers: brokers, security: security, properties: properties, clientID: clientID)
+      brokers: brokers, security: security, properties: properties, isolation: isolation, clientID: clientID)
     unsafe handle = try NativeConfiguration(table).open(RD_KAFKA_PRODUCER, callbacks)
     unsafe rd_kafka_set_log_queue(handle, nil)
   }
@@ -122,43 +123,18 @@ internal import SinkThreads
     }(timeout)
     return (both[0], both[1])
   }
-
-  func committedOffsets(
-    group: String, _ partitions: [TopicPartition], within timeout: Duration
-  ) async throws(KafkaError) -> [CommittedOffset] {
-    let subject = "committed offsets of group \(group)"
-    return try await offload { (self, deadline) throws(KafkaError) in
-      let list = NativePartitionList(partitions)
-      let question = unsafe rd_kafka_ListConsumerGroupOffsets_new(group, list.pointer)
-      defer { unsafe rd_kafka_ListConsumerGroupOffsets_destroy(question) }
-      let event = try unsafe self.answer(
-        subject, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, deadline
-      ) { options, queue in
-        var list: OpaquePointer? = unsafe question
-        unsafe withUnsafeMutablePointer(to: &list) { list in
-          unsafe rd_kafka_ListConsumerGroupOffsets(self.handle, list, 1, options, queue)
-        }
-      }
-      defer { unsafe rd_kafka_event_destroy(event) }
-      var count = 0
-      guard
-        let result = unsafe rd_kafka_event_ListConsumerGroupOffsets_result(event),
-        let groups = unsafe rd_kafka_ListConsumerGroupOffsets_result_groups(result, &count), count > 0
-      else { return [] }
-      if let error = unsafe rd_kafka_group_result_error(groups[0]) {
-        throw unsafe KafkaError(
-          rd_kafka_error_code(error), subject, detail: String(cString: rd_kafka_error_string(error)))
-      }
-      return unsafe NativePartitionList.offsets(of: rd_kafka_group_result_partitions(groups[0]), subject)
-    }(timeout)
-  }
 }
 
 // MARK: - How a call is made
 
 extension AdminCore {
+  /// What a controller goes on with after its answer: these have a time-out of their own.
+  private static let operations = [
+    RD_KAFKA_ADMIN_OP_CREATETOPICS, RD_KAFKA_ADMIN_OP_DELETETOPICS, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS,
+  ].map(\.rawValue)
+
   /// A function that runs `body` on a thread of its own, with the deadline that its time-out means.
-  private func offload<Result: Sendable>(
+  func offload<Result: Sendable>(
     _ body: @escaping @Sendable (AdminCore, MonotonicInstant) throws(KafkaError) -> Result
   ) -> (Duration) async throws(KafkaError) -> Result {
     { timeout async throws(KafkaError) -> Result in
@@ -194,7 +170,7 @@ extension AdminCore {
   }
 
   /// - Returns: the event, which the caller destroys.
-  @unsafe private func answer(
+  @unsafe func answer(
     _ subject: String, _ operation: rd_kafka_admin_op_t, _ deadline: MonotonicInstant,
     _ send: (_ options: OpaquePointer?, _ queue: OpaquePointer?) -> Void
   ) throws(KafkaError) -> OpaquePointer {
@@ -204,7 +180,7 @@ extension AdminCore {
     defer { unsafe rd_kafka_AdminOptions_destroy(options) }
     let milliseconds = max(1, (deadline - clock.monotonic()).milliseconds)
     unsafe rd_kafka_AdminOptions_set_request_timeout(options, milliseconds, nil, 0)
-    if operation != RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS {
+    if Self.operations.contains(operation.rawValue) {
       unsafe rd_kafka_AdminOptions_set_operation_timeout(options, milliseconds, nil, 0)
     }
     unsafe send(options, queue)
@@ -222,13 +198,13 @@ extension AdminCore {
     }
   }
 
-  private func serveCallbacks() {
+  func serveCallbacks() {
     _ = unsafe rd_kafka_poll(handle, 0)
     _ = callbacks.takeNotes()
   }
 
   /// Transient refusals are asked again until the deadline; bad credentials do not get better by waiting.
-  private func throwIfHopeless(
+  func throwIfHopeless(
     _ code: rd_kafka_resp_err_t, _ subject: String, _ deadline: MonotonicInstant
   ) throws(KafkaError) {
     if let reason = callbacks.lastError, reason.code == .authentication { throw reason }

@@ -56,15 +56,18 @@ enum PropertyTable {
   }
 
   static func admin(
-    brokers: [String], security: KafkaSecurity, properties: [String: String], clientID: String
+    brokers: [String], security: KafkaSecurity, properties: [String: String], isolation: IsolationLevel,
+    clientID: String
   ) throws(KafkaError) -> [Property] {
     try checkBrokers(brokers)
     try check(security)
-    return try merge(common(brokers, clientID, security), properties, fixed: ["log.queue": "true"])
+    let table =
+      common(brokers, clientID, security) + [Property(name: "isolation.level", value: isolation.rawValue)]
+    return try merge(table, properties, fixed: ["log.queue": "true"])
   }
 
-  /// librdkafka before 2.2 says at each start that a consumer ignores them; it does not.
-  static let misnamed = ["retry.backoff.ms is a producer property"]
+  /// librdkafka says at each start that a handle of the other kind ignores them (the first before 2.2); it does not.
+  static let misnamed = ["retry.backoff.ms is a producer property", "isolation.level is a consumer property"]
 
   /// What exactly-once and at-least-once delivery stand on: offsets move only by our own commits, a missing offset is an
   /// error and not a guess, rebalances are cooperative, the end of a partition is an event.
