@@ -13,13 +13,22 @@ final class SealedBlock: Sendable {
   let runs: [OffsetRun]
   /// Exactly once: it is sent only when `Inserter.allow` says so, and while this holds. nil: at once.
   let permit: SendPermit?
+  /// Exactly once: dead letters of the same records, which land before it.
+  let deadLetters: SealedBlock?
+  /// Exactly once: what follows the intent's token. Of dead letters, which may go to the table that others' rows go to.
+  let tokenSuffix: String
   private let columns: Mutex<Block?>
 
-  init(id: ID, target: InsertTarget, runs: [OffsetRun], permit: SendPermit?, block: consuming Block) {
+  init(
+    id: ID, target: InsertTarget, runs: [OffsetRun], permit: SendPermit?, deadLetters: SealedBlock? = nil,
+    tokenSuffix: String = "", block: consuming Block
+  ) {
     self.id = id
     self.target = target
     self.runs = runs
     self.permit = permit
+    self.deadLetters = deadLetters
+    self.tokenSuffix = tokenSuffix
     rows = block.rows
     bytes = block.capacityBytes + OffsetRun.bytes(of: runs)
     columns = Mutex(block)

@@ -42,6 +42,14 @@ struct DeduplicationToken: Sendable, Hashable, CustomStringConvertible {
     (high, low) = (hash.high, hash.low)
   }
 
+  /// What follows the token where a block's dead letters go to a table.
+  /// - Parameter known: offsets of the block that are there already, and not sent again.
+  static func deadLetterSuffix(known: Set<Int64>) -> String {
+    guard !known.isEmpty else { return "-dead" }
+    let hash = unsafe known.sorted().withUnsafeBytes { unsafe CityHash128.hash($0) }
+    return "-dead-" + DeduplicationToken(high: hash.high, low: hash.low).description
+  }
+
   /// 26 characters of 0–9 and a–v.
   var description: String {
     var bytes: [UInt8] = []

@@ -252,18 +252,22 @@ struct ExactlyOnceStateMachine: Sendable {
     return actions
   }
 
-  /// - Parameter rows: how many different offsets of the range the table and the dead letters have; nil where they cannot
-  ///   say.
-  mutating func counted(_ id: Int, block number: Int, rows: Int?, _ now: Moment) -> [DeliveryAction] {
+  /// - Parameters:
+  ///   - rows: how many different offsets of the range the table has; nil where it cannot say.
+  ///   - deadLetters: how many the dead letter table has. They land first, and those that are there are not sent again,
+  ///     so that they alone are no half-done block.
+  mutating func counted(
+    _ id: Int, block number: Int, rows: Int?, deadLetters: Int = 0, _ now: Moment
+  ) -> [DeliveryAction] {
     guard var partition = partitions[id], let index = partition.blocks.firstIndex(where: { $0.number == number }),
       partition.blocks[index].stage == .counting
     else { return [] }
     let block = partition.blocks[index]
     guard let rows else { return stop(id, .cannotCount(block.intent)) + advance(now) }
-    if rows >= block.intent.rows {
+    if rows + deadLetters >= block.intent.rows {
       partition.finish(index)
     } else if rows > 0 {
-      return stop(id, .partlyThere(block.intent, found: rows)) + advance(now)
+      return stop(id, .partlyThere(block.intent, found: rows + deadLetters)) + advance(now)
     } else if block.isUnreadable {
       return stop(id, .lostToRetention(next: block.intent.first, logStart: block.intent.last + 1)) + advance(now)
     } else {

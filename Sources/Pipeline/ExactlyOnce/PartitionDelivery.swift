@@ -199,10 +199,11 @@ struct PartitionDelivery: Sendable {
   /// The rows of an intent have been read again.
   mutating func hold(_ index: Int, rows: Int) throws(DeliveryFault) {
     let declared = blocks[index].intent.rows
-    guard rows <= declared else { throw .moreRows(blocks[index].intent, found: rows) }
+    // Where none of it is in the table, another mapping may make more of it.
+    guard rows <= declared || !blocks[index].isUncertain else { throw .moreRows(blocks[index].intent, found: rows) }
     blocks[index].isHeld = true
     reader = .none
-    guard rows < declared else { return }
+    guard rows != declared else { return }
     // Compaction has taken some: a later count must not miss them. Its age goes on.
     blocks[index].intent.rows = rows
     blocks[index].isDeclared = false

@@ -4,7 +4,7 @@ internal import SinkTelemetry
 internal import SinkThreads
 internal import Synchronization
 
-/// Asks a table how many offsets of a range it has, until it answers.
+/// Asks tables which offsets of a range they have, until they answer.
 final class RangeCounter: Sendable {
   private let client: ClickHouseClient
   private let events: Mailbox<PipelineEvent>
@@ -22,29 +22,58 @@ final class RangeCounter: Sendable {
   /// What has not been answered by now never is.
   func close() { isClosed.store(true, ordering: .relaxed) }
 
-  /// The answer comes as `PipelineEvent.counted`.
+  /// How many different offsets of an old block there are. The answer comes as `PipelineEvent.counted`.
   func count(
-    _ table: TableName, _ partition: TopicPartition, _ first: Int64, _ last: Int64, id: Int, block: Int
+    _ table: TableName, deadLetters: TableName?, _ partition: TopicPartition, _ first: Int64, _ last: Int64, id: Int,
+    block: Int
   ) {
-    let query =
-      "SELECT uniqExact(_offset) FROM \(table.sql) WHERE _topic = \(TableName.literal(partition.topic))"
-      + " AND _partition = \(partition.partition) AND _offset BETWEEN \(first) AND \(last)"
-      + " SETTINGS select_sequential_consistency = 1"
-    Task.detached { [self] in
+    ask(partition) { [self] () async throws(ClickHouseError) in
+      let rows = try await offsets("uniqExact(_offset)", table, partition, first, last).first
+      var letters: Int64?
+      if let deadLetters {
+        letters = try await offsets("uniqExact(_offset)", deadLetters, partition, first, last).first
+      }
+      logger.notice(
+        "an old block was looked for",
+        [
+          "partition": partition.description, "offsets": "\(first)-\(last)", "rows": rows.map { "\($0)" } ?? "-",
+          "dead_letters": letters.map { "\($0)" } ?? "-",
+        ])
+      return .counted(partition: id, block: block, rows: rows.map { Int($0) }, deadLetters: Int(letters ?? 0))
+    }
+  }
+
+  /// Which offsets of a block are in the dead letter table. The answer comes as `PipelineEvent.deadLettersFound`.
+  func findDeadLetters(_ table: TableName, _ partition: TopicPartition, _ range: ReplayRange, id: Int) {
+    ask(partition) { [self] () async throws(ClickHouseError) in
+      let found = try await offsets("DISTINCT toInt64(_offset)", table, partition, range.first, range.last)
+      return .deadLettersFound(partition: id, range, Set(found))
+    }
+  }
+
+  private func offsets(
+    _ what: String, _ table: TableName, _ partition: TopicPartition, _ first: Int64, _ last: Int64
+  ) async throws(ClickHouseError) -> [Int64] {
+    let text = try await client.queryText(
+      "SELECT \(what) FROM \(table.sql) WHERE _topic = \(TableName.literal(partition.topic))"
+        + " AND _partition = \(partition.partition) AND _offset BETWEEN \(first) AND \(last)"
+        + " SETTINGS select_sequential_consistency = 1")
+    return text.split(separator: "\n").compactMap { Int64($0) }
+  }
+
+  private func ask(
+    _ partition: TopicPartition, _ question: @escaping @Sendable () async throws(ClickHouseError) -> PipelineEvent
+  ) {
+    Task.detached { [self] () async in
       var attempt = 0
       while !isClosed.load(ordering: .relaxed) {
         do throws(ClickHouseError) {
-          let text = try await client.queryText(query)
-          let rows = Int(text.filter { $0.isNumber })
-          logger.notice(
-            "an old block was looked for",
-            ["partition": partition.description, "offsets": "\(first)-\(last)", "rows": rows.map { "\($0)" } ?? "-"])
-          _ = events.post(.counted(partition: id, block: block, rows: rows))
+          events.post(try await question())
           return
         } catch {
           attempt += 1
           logger.warning(
-            "an old block could not be looked for; trying again",
+            "offsets could not be looked for in a table; trying again",
             ["partition": partition.description, "error": error.message])
         }
         try? await Task.sleep(for: retry.delay(afterAttempt: attempt, random: .random(in: 0..<1)))

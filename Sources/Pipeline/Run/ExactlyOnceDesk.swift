@@ -16,10 +16,10 @@ struct ExactlyOnceDesk {
   var lease = DeliveryLease()
   var todo: [DeliveryAction] = []
   /// What each route's table is sure of, by the table's index.
-  let tables: [DeliveryTable]
+  let tables: [Int: DeliveryTable]
   let time: TimeSource
 
-  init(machine: ExactlyOnceStateMachine, tables: [DeliveryTable], time: TimeSource) {
+  init(machine: ExactlyOnceStateMachine, tables: [Int: DeliveryTable], time: TimeSource) {
     self.machine = machine
     self.tables = tables
     self.time = time
@@ -53,6 +53,12 @@ struct ReplayState {
   var isDead = false
   /// Where librdkafka goes on: the next record that it hands over is the first at or after this one; nil: unknown.
   var cursor: Int64?
+  /// The block that is to be made again, once the dead letter table has said what it has of it.
+  var awaited: ReplayRange?
+  /// Offsets of it that the dead letter table has: they become neither rows nor dead letters again.
+  var known: Set<Int64> = []
+  /// Those of them that were met.
+  var knownRows = 0
   /// Dead letters of the open block that are not acknowledged yet. The block ends when they are.
   var letters: Set<DeadLetter.ID> = []
   /// Offsets whose dead letters this assignment has sent: a block that is made again does not send them again.
@@ -64,7 +70,20 @@ struct ReplayState {
   var staleBatch: UInt64?
 }
 
+/// Offsets that a block is made of again.
+struct ReplayRange: Sendable, Equatable {
+  let first: Int64
+  let last: Int64
+  let isDead: Bool
+}
+
 extension AssignedPartition {
+  /// What the open block accounts for: its rows, and its dead letters where they go to a table.
+  var openRows: Int {
+    let fresh = route.table.openRows + (route.deadLetterTable?.openRows ?? 0)
+    return fresh == 0 ? 0 : fresh + replay.knownRows
+  }
+
   /// Whether the records of a batch are to be taken; where not, they are gone, and what follows must be sought.
   func takes(_ batch: UInt64) -> Bool {
     if replay.staleBatch == batch { return false }

@@ -40,7 +40,7 @@ final class Inserter: Sendable {
   }
 
   func submit(_ block: SealedBlock) {
-    context.meter.take(block.bytes)
+    context.meter.take(block.bytes + (block.deadLetters?.bytes ?? 0))
     mailbox.post(.insert(block))
   }
 

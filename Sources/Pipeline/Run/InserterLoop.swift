@@ -12,7 +12,10 @@ struct InserterLoop: ~Copyable {
     /// The sealed block that it is, or is a part of.
     let root: SealedBlock.ID
     var token: String
+    let tokenSuffix: String
     let permit: SendPermit?
+    /// Dead letters of the same records, which land first.
+    var before: SealedBlock.ID?
     var notAfter = MonotonicInstant(nanoseconds: .max)
     /// An attempt of it may have landed.
     var isUncertain = false
@@ -46,7 +49,7 @@ struct InserterLoop: ~Copyable {
         switch message {
         case .insert(let block): accept(block)
         case .allow(let id, let token, let notAfter): allow(id, token, notAfter)
-        case .discard(let ids): for id in ids where !queue.isInFlight(id) { drop(id) }
+        case .discard(let ids): for id in ids where !isInFlight(id) { drop(id) }
         case .finished(let id, let response): finish(id, response)
         case .stop: isStopping = true
         }
@@ -62,10 +65,20 @@ struct InserterLoop: ~Copyable {
   }
 
   private mutating func accept(_ sealed: SealedBlock) {
-    guard var block = sealed.takeBlock() else { preconditionFailure("a block comes to the inserter once") }
     families[sealed.id] = BlockFamily(root: sealed.id, runs: sealed.runs)
-    hold(block, id: sealed.id, root: sealed.id, target: sealed.target, runs: sealed.runs, permit: sealed.permit)
+    take(sealed, root: sealed.id, permit: sealed.permit)
+    if let letters = sealed.deadLetters {
+      take(letters, root: sealed.id, permit: sealed.permit)
+      sending[sealed.id]?.before = letters.id
+    }
     if sealed.permit == nil { queue.add(sealed.id, table: sealed.target.table.description) }
+  }
+
+  private mutating func take(_ sealed: SealedBlock, root: SealedBlock.ID, permit: SendPermit?) {
+    guard var block = sealed.takeBlock() else { preconditionFailure("a block comes to the inserter once") }
+    hold(
+      block, id: sealed.id, root: root, target: sealed.target, runs: sealed.runs, permit: permit,
+      tokenSuffix: sealed.tokenSuffix)
     block.removeAll()
     context.meter.giveBack(sealed.bytes)
     context.events.post(.spare(SpareBlock(target: sealed.target.index, block: block)))
@@ -75,7 +88,7 @@ struct InserterLoop: ~Copyable {
   /// Keeps a block as the bytes that every attempt sends.
   private mutating func hold(
     _ block: borrowing Block, id: SealedBlock.ID, root: SealedBlock.ID, target: InsertTarget, runs: [OffsetRun],
-    permit: SendPermit? = nil
+    permit: SendPermit? = nil, tokenSuffix: String = ""
   ) {
     let encoded: EncodedBlock
     do {
@@ -86,25 +99,39 @@ struct InserterLoop: ~Copyable {
     }
     let entry = Sending(
       block: encoded, target: target, runs: runs, root: root, token: "\(tokenPrefix)-\(id)",
-      permit: permit)
+      tokenSuffix: tokenSuffix, permit: permit)
     context.meter.take(entry.heldBytes)
     sending[id] = entry
   }
 
   private mutating func allow(_ id: SealedBlock.ID, _ token: String, _ notAfter: MonotonicInstant) {
     guard let entry = sending[id] else { return }
-    sending[id]?.token = token
-    sending[id]?.notAfter = notAfter
+    for part in [id, entry.before].compactMap(\.self) {
+      guard var sent = sending[part] else { continue }
+      sent.token = token + sent.tokenSuffix
+      sent.notAfter = notAfter
+      sending[part] = sent
+    }
+    enqueue(entry.before ?? id)
+  }
+
+  private mutating func enqueue(_ id: SealedBlock.ID) {
+    guard let entry = sending[id] else { return }
     queue.add(id, table: entry.target.table.description)
   }
 
-  /// Forgets a block of an assignment.
+  private func isInFlight(_ id: SealedBlock.ID) -> Bool {
+    queue.isInFlight(id) || sending[id]?.before.map { queue.isInFlight($0) } ?? false
+  }
+
+  /// Forgets a block of an assignment, and its dead letters.
   private mutating func drop(_ id: SealedBlock.ID) {
     queue.remove(id)
     families[id] = nil
     guard let entry = sending.removeValue(forKey: id) else { return }
     context.meter.giveBack(entry.heldBytes)
     context.freed.wake()
+    if let before = entry.before { drop(before) }
   }
 
   /// Whether the block may be sent at this very moment.
@@ -112,10 +139,10 @@ struct InserterLoop: ~Copyable {
     guard let permit = entry.permit else { return true }
     let now = context.time.monotonic()
     if permit.isGone {
-      drop(id)
+      drop(entry.root)
     } else if now >= entry.notAfter {
-      drop(id)
-      context.events.post(.ended(id, .expired))
+      drop(entry.root)
+      context.events.post(.ended(entry.root, .expired))
     } else if !permit.holds(at: now) {
       queue.postpone(id, until: now + .milliseconds(50))
     } else {
@@ -146,8 +173,8 @@ struct InserterLoop: ~Copyable {
     if case .unknown = response.outcome { sending[id]?.isUncertain = true }
     if let permit = entry.permit, verdict == .isolate || permit.isGone {
       settle(table)
-      drop(id)
-      if !permit.isGone { context.events.post(.ended(id, .refused(isCertain: !entry.isUncertain))) }
+      drop(entry.root)
+      if !permit.isGone { context.events.post(.ended(entry.root, .refused(isCertain: !entry.isUncertain))) }
       return
     }
     let action = queue.finished(id, verdict, context.time.monotonic(), random: .random(in: 0..<1))
@@ -190,6 +217,10 @@ struct InserterLoop: ~Copyable {
   private mutating func release(_ id: SealedBlock.ID, _ entry: Sending) {
     sending[id] = nil
     context.meter.giveBack(entry.heldBytes)
+    if sending[entry.root]?.before == id {
+      sending[entry.root]?.before = nil
+      return enqueue(entry.root)
+    }
     guard var family = families.removeValue(forKey: entry.root) else { preconditionFailure("a part without its block") }
     if entry.permit != nil {
       context.events.post(.ended(id, .accepted))

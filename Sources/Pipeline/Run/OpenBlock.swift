@@ -26,9 +26,13 @@ final class OpenBlock {
   /// What the budget counts for it: all that is allocated.
   var heldBytes: Int { (block?.capacityBytes ?? 0) + OffsetRun.bytes(of: runs) }
 
-  func seal(_ permit: SendPermit?) -> SealedBlock {
+  func seal(
+    _ permit: SendPermit?, deadLetters: SealedBlock? = nil, tokenSuffix: String = ""
+  ) -> SealedBlock {
     guard let block = block.take() else { preconditionFailure("a block is sealed once") }
-    return SealedBlock(id: id, target: target, runs: runs, permit: permit, block: block)
+    return SealedBlock(
+      id: id, target: target, runs: runs, permit: permit, deadLetters: deadLetters, tokenSuffix: tokenSuffix,
+      block: block)
   }
 }
 

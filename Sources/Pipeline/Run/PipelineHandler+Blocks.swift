@@ -5,9 +5,10 @@ internal import SinkThreads
 
 /// Blocks: opened, sealed, and kept within the budget.
 extension PipelineHandler {
-  /// All that blocks grow for; exactly once, each partition has a block of its own.
+  /// All that blocks grow for; exactly once, each partition has blocks of its own.
   var tables: [TableState] {
-    exactly == nil ? router.tables : router.tables + partitions.values.map(\.route.table)
+    guard exactly != nil else { return router.tables }
+    return router.tables + partitions.values.map(\.route.table) + partitions.values.compactMap(\.route.deadLetterTable)
   }
 
   mutating func openBlock(of table: TableState, _ now: MonotonicInstant) {

@@ -9,10 +9,13 @@ extension PipelineHandler {
   mutating func reject(
     _ record: Record, _ partition: AssignedPartition, _ rejection: Rejection, _ control: borrowing ConsumerControl
   ) {
-    if exactly != nil, !partition.replay.buried.insert(record.offset).inserted { return }
+    let policy = partition.route.configuration.deadLetters
+    // Letters of a table are with their block, and known by its token.
+    let isWithBlock = if case .table = policy { true } else { false }
+    if exactly != nil, !isWithBlock, !partition.replay.buried.insert(record.offset).inserted { return }
     count(rejection, partition)
     let table = partition.route.table.name
-    switch partition.route.configuration.deadLetters {
+    switch policy {
     case .skip:
       context.logger.debug("a record was skipped", describe(record, rejection))
     case .stop: stop(at: record, rejection, partition, control)
@@ -24,7 +27,7 @@ extension PipelineHandler {
       if exactly != nil { partition.replay.letters.insert(id) }
     case .table:
       guard let holder = write(record, rejection, partition, control) else { return }
-      partition.ledger.claim(record.offset, through: record.offset, for: holder)
+      if exactly == nil { partition.ledger.claim(record.offset, through: record.offset, for: holder) }
     }
   }
 

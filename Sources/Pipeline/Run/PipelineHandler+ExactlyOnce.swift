@@ -74,8 +74,11 @@ extension PipelineHandler {
       partition.isReading = false
       partition.replay.permit = SendPermit(lease: desk.lease)
       route.table.partition = partition
+      route.deadLetterTable?.partition = partition
       partitions[partition.id] = partition
-      let table = desk.tables[base.table.target.index]
+      guard let table = desk.tables[base.table.target.index] else {
+        preconditionFailure("\(base.table.name) is unknown")
+      }
       list.append(
         (
           partition.id,
@@ -214,10 +217,11 @@ extension PipelineHandler {
       return
     }
     guard table.canCount else {
-      context.events.post(.counted(partition: id, block: block, rows: nil))
+      context.events.post(.counted(partition: id, block: block, rows: nil, deadLetters: 0))
       return
     }
     context.counter.count(
-      partition.route.table.target.table, partition.topicPartition, first, last, id: id, block: block)
+      partition.route.table.target.table, deadLetters: partition.route.deadLetterTable?.target.table,
+      partition.topicPartition, first, last, id: id, block: block)
   }
 }

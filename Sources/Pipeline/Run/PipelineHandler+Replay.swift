@@ -19,10 +19,34 @@ extension PipelineHandler {
     _ id: Int, _ from: Int64, _ through: Int64?, _ isDead: Bool, _ control: borrowing ConsumerControl
   ) {
     guard let partition = partitions[id] else { return }
-    if let open = partition.route.table.open {
-      open.block?.removeAll()
-      open.runs = []
+    partition.replay.known = []
+    partition.replay.awaited = nil
+    guard let through, let letters = partition.route.deadLetterTable else {
+      return begin(partition, from, through, isDead, control)
     }
+    let range = ReplayRange(first: from, last: through, isDead: isDead)
+    partition.replay.awaited = range
+    partition.isReading = false
+    context.counter.findDeadLetters(letters.target.table, partition.topicPartition, range, id: id)
+  }
+
+  /// What the dead letter table has of a block was sent by a former owner, or before the block was cut otherwise.
+  mutating func deadLettersFound(
+    _ id: Int, _ range: ReplayRange, _ offsets: Set<Int64>, _ control: borrowing ConsumerControl
+  ) {
+    guard let partition = partitions[id], partition.replay.awaited == range else { return }
+    partition.replay.awaited = nil
+    partition.replay.known = offsets
+    begin(partition, range.first, range.last, range.isDead, control)
+  }
+
+  private mutating func begin(
+    _ partition: AssignedPartition, _ from: Int64, _ through: Int64?, _ isDead: Bool,
+    _ control: borrowing ConsumerControl
+  ) {
+    partition.route.table.clear()
+    partition.route.deadLetterTable?.clear()
+    partition.replay.knownRows = 0
     partition.ledger = PartitionLedger(position: from)
     partition.replay.through = through
     partition.replay.isDead = isDead
@@ -47,6 +71,7 @@ extension PipelineHandler {
 
   func pause(_ partition: AssignedPartition, _ control: borrowing ConsumerControl) {
     partition.isReading = false
+    partition.replay.awaited = nil
     attempt("pause") { () throws(KafkaError) in try control.pause([partition.topicPartition]) }
   }
 
@@ -60,7 +85,7 @@ extension PipelineHandler {
       partition.replay.isEnding = true
       return
     }
-    let rows = partition.route.table.openRows
+    let rows = partition.openRows
     let now = moment(control)
     guard let block = exactly?.take({ $0.collected(partition.id, rows: rows, now) }) else { return }
     partition.replay.through = nil
@@ -80,7 +105,7 @@ extension PipelineHandler {
     let stuck = partition.ledger.claims[PartitionLedger.stuck]?.first
     let last = (stuck ?? partition.ledger.position) - 1
     guard last >= machine.position else { return }
-    let rows = partition.route.table.openRows
+    let rows = partition.openRows
     let now = Moment(
       monotonic: exactly?.time.monotonic() ?? MonotonicInstant(nanoseconds: 0),
       wallSeconds: (exactly?.time.wallNanoseconds() ?? 0) / 1_000_000_000)
@@ -102,7 +127,9 @@ extension PipelineHandler {
     guard record.offset >= partition.ledger.position else { return index + 1 }
     partition.ledger.read(upTo: record.offset + 1)
     partition.replay.cursor = record.offset + 1
-    if record.value != nil {
+    if partition.replay.known.contains(record.offset) {
+      partition.replay.knownRows += 1
+    } else if record.value != nil {
       reject(record, partition, Rejection(reason: .server, message: "ClickHouse refused the row"), control)
     }
     return index + 1
@@ -114,11 +141,22 @@ extension PipelineHandler {
       let frontier = exactly?.machine.partitions[partition.id]?.frontier ?? 0
       partition.replay.buried = partition.replay.buried.filter { $0 >= frontier }
     }
-    guard let open = partition.route.table.open, open.rows > 0 else { return }
-    partition.route.table.open = nil
-    exactly?.held[block] = ExactlyOnceDesk.HeldBlock(partition: partition.id, sealed: open.id)
-    context.inserter.submit(open.seal(partition.replay.permit))
-    partition.ledger.settle(open.id)
+    let permit = partition.replay.permit
+    // With what is there already it is another set of dead letters: another token.
+    let suffix = DeduplicationToken.deadLetterSuffix(known: partition.replay.known)
+    let letters = partition.route.deadLetterTable?.takeOpen()
+    let sealed: SealedBlock
+    if let open = partition.route.table.takeOpen() {
+      sealed = open.seal(permit, deadLetters: letters?.seal(permit, tokenSuffix: suffix))
+    } else if let letters {
+      sealed = letters.seal(permit, tokenSuffix: suffix)
+    } else {
+      return
+    }
+    partition.replay.knownRows = 0
+    exactly?.held[block] = ExactlyOnceDesk.HeldBlock(partition: partition.id, sealed: sealed.id)
+    context.inserter.submit(sealed)
+    partition.ledger.settle(sealed.id)
   }
 
   /// The dead letters of a block that ends are in their topic.
@@ -143,7 +181,7 @@ extension PipelineHandler {
     guard let through = partition.replay.through else {
       partition.ledger.read(upTo: max(offset, partition.ledger.position))
       partition.replay.cursor = partition.ledger.position
-      if partition.route.table.openRows == 0 { cut(partition, .drain) }
+      if partition.openRows == 0 { cut(partition, .drain) }
       return perform(control)
     }
     if offset > through {

@@ -128,10 +128,12 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
           acknowledged(letter, control)
         }
       case .ended(let id, let result): ended(id, result, control)
-      case .counted(let partition, let block, let rows):
+      case .counted(let partition, let block, let rows, let letters):
         let now = moment(control)
-        exactly?.tell { $0.counted(partition, block: block, rows: rows, now) }
+        exactly?.tell { $0.counted(partition, block: block, rows: rows, deadLetters: letters, now) }
         perform(control)
+      case .deadLettersFound(let partition, let range, let offsets):
+        deadLettersFound(partition, range, offsets, control)
       }
     }
   }

@@ -58,7 +58,8 @@ struct PipelineParts {
         deadLetterTable = deadLetterTables[wanted.name]
         if deadLetterTable == nil {
           let made = makeTable(
-            at: tables.count, wanted.name, wanted.layout, settings: [], isolates: false, policy: policy(SealPolicy()))
+            at: tables.count, wanted.name, wanted.layout, settings: deadline(of: route), isolates: false,
+            policy: policy(SealPolicy()))
           tables.append(made)
           deadLetterTables[wanted.name] = made
           deadLetterTable = made
@@ -79,14 +80,13 @@ struct PipelineParts {
     return PipelineHandler(
       context: context, router: try Router(routes: routes, tables: tables),
       budget: MemoryBudget(limitBytes: budgetBytes, resumeBytes: budgetBytes * 6 / 10), deadLetters: desk,
-      exactly: makeDesk(resolved, tables))
+      exactly: makeDesk(resolved, routes))
   }
 
-  private func makeDesk(_ resolved: [ResolvedRoute], _ tables: [TableState]) -> ExactlyOnceDesk? {
+  private func makeDesk(_ resolved: [ResolvedRoute], _ routes: [RouteState]) -> ExactlyOnceDesk? {
     guard configuration.isExactlyOnce else { return nil }
-    // Routes come first among the tables of a pipeline without dead letter tables.
-    let facts = resolved.compactMap(\.delivery)
-    precondition(facts.count == tables.count, "a table of an exactly-once pipeline was not looked at")
+    var facts: [Int: DeliveryTable] = [:]
+    for (route, state) in zip(resolved, routes) { facts[state.table.target.index] = route.delivery }
     let session = configuration.kafka.sessionTimeout
     let rules = DeliveryRules(
       session: session, leaseMargin: session / 8, commitInterval: configuration.limits.commitInterval,
@@ -96,9 +96,12 @@ struct PipelineParts {
   }
 
   private func settings(of route: ResolvedRoute) -> [(String, String)] {
-    guard route.delivery != nil else { return route.plan.requiredSettings }
-    // An insert that goes on after its request's end must not land for ever after.
-    return route.plan.requiredSettings + [("max_execution_time", "\(Int(configuration.insertDeadline.seconds))")]
+    route.plan.requiredSettings + deadline(of: route)
+  }
+
+  /// An insert that goes on after its request's end must not land for ever after.
+  private func deadline(of route: ResolvedRoute) -> [(String, String)] {
+    route.delivery == nil ? [] : [("max_execution_time", "\(Int(configuration.insertDeadline.seconds))")]
   }
 
   private func makeTable(

@@ -19,14 +19,14 @@ final class RouteState {
     self.decoder = consume decoder
   }
 
-  /// The same route with a block of its own for one partition.
+  /// The same route with blocks of its own for one partition.
   func forPartition() -> RouteState {
     guard let own = decoder.take() else { preconditionFailure("a route is not copied while it decodes") }
     let another = own.fresh()
     decoder = consume own
     return RouteState(
-      configuration: configuration, table: TableState(target: table.target, layout: table.layout, policy: table.policy),
-      deadLetterTable: deadLetterTable, decoder: another)
+      configuration: configuration, table: table.another(), deadLetterTable: deadLetterTable?.another(),
+      decoder: another)
   }
 
   /// Why `absorb` handed control back.
@@ -72,6 +72,8 @@ final class RouteState {
     let maxRows = limit == .max ? table.policy.maxRows : .max
     let maxBytes = limit == .max ? table.policy.maxBytes : .max
     var unweighed = 0
+    let known = partition.replay.known
+    let isKnown = !known.isEmpty
 
     scan: while done.next < batch.count {
       let record = batch[done.next]
@@ -91,6 +93,10 @@ final class RouteState {
       done.records += 1
       guard let value = unsafe record.valueBytes else {
         done.tombstones += 1
+        continue
+      }
+      if isKnown, known.contains(offset) {
+        partition.replay.knownRows += 1
         continue
       }
       done.bytes += value.count

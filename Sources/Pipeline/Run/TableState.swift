@@ -22,6 +22,9 @@ final class TableState {
     self.policy = policy
   }
 
+  /// The same table for blocks of their own.
+  func another() -> TableState { TableState(target: target, layout: layout, policy: policy) }
+
   var name: String { target.table.description }
 
   func makeBlock() -> Block {
@@ -39,6 +42,19 @@ final class TableState {
   func dropSpares() {
     spares = []
     if let open, open.rows == 0 { self.open = nil }
+  }
+
+  /// The open block, if it has rows; another one is opened after it.
+  func takeOpen() -> OpenBlock? {
+    guard let open, open.rows > 0 else { return nil }
+    self.open = nil
+    return open
+  }
+
+  /// What is open is thrown away.
+  func clear() {
+    open?.block?.removeAll()
+    open?.runs = []
   }
 
   var openRows: Int { open?.rows ?? 0 }

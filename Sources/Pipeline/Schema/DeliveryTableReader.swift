@@ -18,17 +18,53 @@ struct DeliveryTableReader {
     let views: [String]
   }
 
-  /// - Throws: every reason why it cannot hold, each with what to do.
+  /// - Returns: every reason why it cannot hold, each with what to do.
   func read(
-    _ route: RouteConfiguration, _ table: TableName, _ description: TableDescription
+    _ route: RouteConfiguration, _ table: TableName, _ description: TableDescription,
+    _ deadLetters: ResolvedRoute.DeadLetters?
   ) async throws(ClickHouseError) -> (DeliveryTable?, problems: [String]) {
     guard client.knowsSetting("insert_deduplication_token") else {
       return (
         nil, ["the server does not know insert_deduplication_token (22.x and later do): use delivery: at_least_once"]
       )
     }
-    let facts = try await facts(table)
     var problems: [String] = []
+    var (facts, horizon) = try await check(table, description, &problems)
+    if let deadLetters {
+      var found: [String] = []
+      horizon = min(horizon, try await check(deadLetters.name, deadLetters.description, &found).horizon)
+      let missing = Self.missingPlaces(deadLetters.description)
+      if !missing.isEmpty {
+        let columns = missing.map { "ADD COLUMN \($0.name) \($0.type)" }.joined(separator: ", ")
+        found.append(
+          "it cannot say which offsets it has: ALTER TABLE \(deadLetters.name.sql) \(columns)")
+      }
+      problems += found.map { "the dead letter table \(deadLetters.name): \($0)" }
+    }
+    let columns = description.columns.map { "\($0.name) \($0.type) \($0.defaultKind.rawValue) \($0.defaultExpression)" }
+    let shape =
+      "\(table) \(columns) \(facts.engineFull) \(facts.partitionKey) \(facts.views) \(route.mapping) \(route.transforms)"
+      + " \(route.deadLetters)"
+    let hash = unsafe Array(shape.utf8).withUnsafeBytes { unsafe CityHash128.hash($0) }
+    return (
+      DeliveryTable(
+        fingerprint: hash.low, horizon: horizon, canCount: Self.missingPlaces(description).isEmpty), problems
+    )
+  }
+
+  /// The columns that say where a row comes from, with the types that they may have.
+  static let places = [("_topic", "LowCardinality(String)"), ("_partition", "Int32"), ("_offset", "Int64")]
+
+  private static func missingPlaces(_ table: TableDescription) -> [(name: String, type: String)] {
+    let names = Set(table.insertable.map(\.name))
+    return places.filter { !names.contains($0.0) }.map { (name: $0.0, type: $0.1) }
+  }
+
+  /// What any table must be that blocks go to.
+  private func check(
+    _ table: TableName, _ description: TableDescription, _ problems: inout [String]
+  ) async throws(ClickHouseError) -> (facts: Facts, horizon: Duration) {
+    let facts = try await facts(table)
     let horizon = try await horizon(table, facts, &problems)
     checkPartitionKey(facts, description, &problems)
     for view in facts.views {
@@ -36,16 +72,7 @@ struct DeliveryTableReader {
         "the materialized view \(view) reads the table; exactly once through views is not checked yet: "
           + "use delivery: at_least_once")
     }
-    let names = Set(description.insertable.map(\.name))
-    let columns = description.columns.map { "\($0.name) \($0.type) \($0.defaultKind.rawValue) \($0.defaultExpression)" }
-    let shape =
-      "\(table) \(columns) \(facts.engineFull) \(facts.partitionKey) \(facts.views) \(route.mapping) \(route.transforms)"
-    let hash = unsafe Array(shape.utf8).withUnsafeBytes { unsafe CityHash128.hash($0) }
-    return (
-      DeliveryTable(
-        fingerprint: hash.low, horizon: horizon,
-        canCount: ["_topic", "_partition", "_offset"].allSatisfy { names.contains($0) }), problems
-    )
+    return (facts, horizon)
   }
 
   private func facts(_ table: TableName) async throws(ClickHouseError) -> Facts {

@@ -6,6 +6,7 @@ struct ResolvedRoute: Sendable {
   struct DeadLetters: Sendable {
     let name: TableName
     let layout: BlockLayout
+    let description: TableDescription
   }
 
   let configuration: RouteConfiguration
@@ -112,7 +113,7 @@ struct SchemaReader {
       table: description, mapping: route.mapping, zones: zones, server: server)
     switch result {
     case .success(let plan):
-      let delivery = try await resolveDelivery(route, name, description, &findings)
+      let delivery = try await resolveDelivery(route, name, description, deadLetters, &findings)
       guard findings.isEmpty else { throw .findings(findings) }
       return ResolvedRoute(
         configuration: route, table: name, plan: plan, delivery: delivery, deadLetterTable: deadLetters)
@@ -127,11 +128,12 @@ struct SchemaReader {
 
   private func resolveDelivery(
     _ route: RouteConfiguration, _ name: TableName, _ description: TableDescription,
-    _ findings: inout [PipelineFinding]
+    _ deadLetters: ResolvedRoute.DeadLetters?, _ findings: inout [PipelineFinding]
   ) async throws(RouteProblem) -> DeliveryTable? {
     guard route.delivery == .exactlyOnce else { return nil }
     do throws(ClickHouseError) {
-      let (table, problems) = try await DeliveryTableReader(client: client).read(route, name, description)
+      let (table, problems) = try await DeliveryTableReader(client: client).read(
+        route, name, description, deadLetters)
       findings += problems.map {
         PipelineFinding(.configuration, "delivery", "exactly_once cannot hold for table \(route.table): \($0)")
       }
@@ -147,13 +149,15 @@ struct SchemaReader {
     let known = DeadLetterTable.columns.map(\.name)
     do throws(ClickHouseError) {
       let name = try TableName(text)
-      let taken = try await client.describe(name).insertable.filter { known.contains($0.name) }
+      let description = try await client.describe(name)
+      let taken = description.insertable.filter { known.contains($0.name) }
       if !taken.contains(where: { ["_value", "reason", "message"].contains($0.name) }) {
         throw ClickHouseError(
           code: .configuration,
           message: "none of the columns _value, reason and message; it may have " + known.joined(separator: ", "))
       }
-      return ResolvedRoute.DeadLetters(name: name, layout: try BlockLayout(taken.map { ($0.name, $0.type) }))
+      return ResolvedRoute.DeadLetters(
+        name: name, layout: try BlockLayout(taken.map { ($0.name, $0.type) }), description: description)
     } catch {
       throw Self.problem(error, "dead_letters", "the dead letter table \(text)")
     }

@@ -125,8 +125,10 @@ enum TestTable {
     column Nullable(String), expected_type Nullable(String), value Nullable(String)
     """
 
-  static func createDeadLetters(_ name: String, _ clickhouse: ClickHouseClient) async throws {
+  static func createDeadLetters(_ name: String, _ clickhouse: ClickHouseClient, window: Int = 0) async throws {
+    let settings = window > 0 ? " SETTINGS non_replicated_deduplication_window = \(window)" : ""
     _ = try await clickhouse.queryText(
-      "CREATE TABLE \(name) (\(deadLetterColumns)) ENGINE = MergeTree ORDER BY (_topic, _partition, _offset)")
+      "CREATE TABLE \(name) (\(deadLetterColumns)) ENGINE = MergeTree "
+        + "ORDER BY (_topic, _partition, _offset)\(settings)")
   }
 }

@@ -1,0 +1,176 @@
+import ClickHouseClient
+import ClickHouseTestKit
+import Foundation
+import KafkaClient
+import KafkaTestKit
+import Pipeline
+import TestServers
+import Testing
+
+extension RealServerTests {
+  /// What hangs on a table under `delivery: exactly_once`: its dead letters in another table.
+  @Suite(
+    .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .sharedServers,
+    .timeLimit(.minutes(5)))
+  struct ExactlyOnceTableTests {
+    private func configuration(_ name: String, _ servers: SharedServers, url: String) -> PipelineConfiguration {
+      var configuration = PipelineConfiguration.test(
+        name, brokers: servers.brokers, url: url, deadLetters: .table("\(name)_letters"))
+      configuration.routes[0].delivery = .exactlyOnce
+      configuration.kafka.instanceID = "one"
+      // A block in doubt is counted a session and an insert's deadline later.
+      configuration.clickhouse.requestTimeout = .seconds(2)
+      configuration.clickhouse.stallTimeout = .seconds(1)
+      return configuration
+    }
+
+    private func create(_ name: String, _ servers: SharedServers, _ clickhouse: ClickHouseClient) async throws {
+      try servers.mock.createTopic(name, partitions: 2)
+      try await TestTable.create(name, clickhouse, window: 10_000)
+      try await TestTable.createDeadLetters("\(name)_letters", clickhouse, window: 10_000)
+    }
+
+    private func audit(_ name: String, _ clickhouse: ClickHouseClient, _ ledger: RecordLedger) async throws {
+      var audit = DeliveryAudit()
+      try await audit.read(table: name, clickhouse, ledger)
+      try await audit.read(deadLetterTable: "\(name)_letters", clickhouse)
+      audit.expectComplete(ledger)
+    }
+
+    /// Rows that only the server refuses: their block is halved until they stand alone. What the decoder had refused of it
+    /// is in the dead letters already, and is not sent again by the halves.
+    @Test func refusedRowsBecomeDeadLettersOnce() async throws {
+      let servers = try SharedServers.required()
+      let name = "once_halves"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try await create(name, servers, clickhouse)
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(600, to: name, partitions: 2) { id in
+        switch id {
+        case let id where id % 131 == 7: .tombstone
+        case 300, 303, 350, 477: .refused
+        case let id where id % 31 == 5: .bad
+        default: .row
+        }
+      }
+      try await withSink(configuration(name, servers, url: servers.url)) { sink in
+        try await sink.waitForAll(of: ledger)
+        #expect(await sink.stop() == nil)
+      }
+      await ledger.close()
+      try await audit(name, clickhouse, ledger)
+    }
+
+    /// Runs that are cut off, before a server that loses answers: each dead letter and each row is there once, also of
+    /// blocks that hold nothing but dead letters.
+    @Test func deadLettersAreThereOnce() async throws {
+      let servers = try SharedServers.required()
+      let name = "once_buried"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try await create(name, servers, clickhouse)
+      let steps: [ServerStep] = [.forwardThenReset, .forward, .resetAfterBody, .refuse(252), .forward]
+      let scripted = try ScriptedServer(
+        ServerScript { _, index in index.map { steps[$0 % steps.count] } }, forwardingTo: servers.url)
+      defer { scripted.stop() }
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      for round in 0..<3 {
+        try await ledger.produce(600, to: name, partitions: 2) { id in
+          switch id {
+          case let id where id % 131 == 7: .tombstone
+          case let id where (700..<1200).contains(id) || id % 31 == 5: .bad
+          default: .row
+          }
+        }
+        var configuration = configuration(name, servers, url: scripted.url)
+        configuration.limits.drain = round < 2 ? .milliseconds(1) : .seconds(20)
+        try await withSink(configuration) { sink in
+          try await sink.wait("some rows") { $0.rowsInserted > 0 }
+          if round == 2 { try await sink.waitForAll(of: ledger) }
+          _ = await sink.stop()
+        }
+      }
+      await ledger.close()
+      try await audit(name, clickhouse, ledger)
+      let tokens = scripted.inserts.filter { $0.sql.contains("_letters`") }.compactMap {
+        $0.parameter("insert_deduplication_token")
+      }
+      #expect(!tokens.isEmpty && tokens.allSatisfy { $0.contains("-dead") })
+    }
+
+    /// The dead letters have landed and the rows have not when the pipeline goes, and comes back with a mapping that makes
+    /// rows of them: they stay what they are.
+    @Test func aMappingThatChangesLeavesDeadLettersAlone() async throws {
+      let servers = try SharedServers.required()
+      let name = "once_mapping"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try await create(name, servers, clickhouse)
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(100, to: name, partitions: 2) { $0 % 10 == 3 ? .bad : .row }
+      let isMended = Shared(false)
+      let scripted = try ScriptedServer(
+        ServerScript { request, index in
+          index.map { _ in isMended.value || request.sql.contains("letters") ? .forward : .refuse(252) }
+        }, forwardingTo: servers.url)
+      defer { scripted.stop() }
+      var first = configuration(name, servers, url: scripted.url)
+      first.limits.drain = .milliseconds(1)
+      try await withSink(first) { sink in
+        try await wait("the dead letters") {
+          try await clickhouse.queryText("SELECT count() FROM \(name)_letters").hasPrefix("10\n")
+        }
+        _ = await sink.stop()
+      }
+      isMended.value = true
+      try await ledger.produce(100, to: name, partitions: 2) { $0 % 10 == 3 ? .bad : .row }
+      var second = configuration(name, servers, url: scripted.url)
+      second.routes[0].mapping.columns = [.init("level", path: nil)]
+      try await withSink(second) { sink in
+        try await sink.waitForAll(of: ledger)
+        #expect(await sink.stop() == nil)
+      }
+      await ledger.close()
+      let found = try await clickhouse.queryText(
+        """
+        SELECT count(), uniqExact(_partition, _offset), sum(letter) FROM
+          (SELECT _partition, _offset, 0 AS letter FROM \(name)
+           UNION ALL SELECT _partition, _offset, 1 AS letter FROM \(name)_letters)
+        """)
+      #expect(found == "200\t200\t10\n", "every offset once; of the second hundred, all are rows now")
+    }
+
+    @Test(
+      arguments: [
+        ("_topic String, _partition Int32, _offset Int64, message String", 0, "MODIFY SETTING non_replicated"),
+        (
+          "message String", 10_000,
+          "ADD COLUMN _topic LowCardinality(String), ADD COLUMN _partition Int32, ADD COLUMN _o"
+        ),
+      ])
+    func aDeadLetterTableThatCannotHoldItIsRefused(columns: String, window: Int, words: String) async throws {
+      let servers = try SharedServers.required()
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      let name = "once_letters_refused"
+      for table in [name, "\(name)_letters"] { _ = try await clickhouse.queryText("DROP TABLE IF EXISTS \(table)") }
+      try await TestTable.create(name, clickhouse, window: 10_000)
+      _ = try await clickhouse.queryText(
+        "CREATE TABLE \(name)_letters (\(columns)) ENGINE = MergeTree ORDER BY message "
+          + "SETTINGS non_replicated_deduplication_window = \(window)")
+      let findings = await try Pipeline(configuration(name, servers, url: servers.url)).check()
+      let found = findings.filter { $0.setting == "routes[1].delivery" }.map(\.message)
+      #expect(found.count == 1 && found[0].contains("\(name)_letters: ") && found[0].contains(words), "\(findings)")
+    }
+
+    private func wait(_ what: String, until isDone: () async throws -> Bool) async throws {
+      let deadline = ContinuousClock.now + .seconds(60)
+      while true {
+        if try await isDone() { return }
+        guard ContinuousClock.now < deadline else { throw HarnessProblem("not seen: \(what)") }
+        try await Task.sleep(for: .milliseconds(50))
+      }
+    }
+  }
+}
