@@ -159,7 +159,7 @@ extension RealServerTests {
       _ = try await clickhouse.queryText(
         "CREATE TABLE \(name)_letters (\(columns)) ENGINE = MergeTree ORDER BY message "
           + "SETTINGS non_replicated_deduplication_window = \(window)")
-      let findings = await try Pipeline(configuration(name, servers, url: servers.url)).check()
+      let findings = try await Pipeline(configuration(name, servers, url: servers.url)).check()
       let found = findings.filter { $0.setting == "routes[1].delivery" }.map(\.message)
       #expect(found.count == 1 && found[0].contains("\(name)_letters: ") && found[0].contains(words), "\(findings)")
     }
