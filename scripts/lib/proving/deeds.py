@@ -1,0 +1,402 @@
+"""What is done to members and servers, by name. Each deed ends with everything running again."""
+import signal, subprocess, time
+from .servers import KafkaFaults
+
+DEEDS = {}
+
+
+class Skipped(Exception):
+    """What it needs is not here, or did not come to pass."""
+
+
+def deed(name, needs=()):
+    def register(function):
+        function.needs = needs
+        DEEDS[name] = function
+        return function
+    return register
+
+
+def victim(world):
+    return world.random.choice(world.members)
+
+
+def wait_for_insert(rule, seconds=20):
+    if not rule.caught.wait(seconds):
+        raise Skipped("no insert came")
+
+
+# Kills
+
+
+@deed("kill")
+def kill(world):
+    """SIGKILL at a random moment."""
+    victim(world).crash()
+
+
+@deed("kill-twice")
+def kill_twice(world):
+    """SIGKILL, and again while the second start joins, claims or makes blocks again."""
+    member = victim(world)
+    for _ in range(2):
+        member.crash()
+        time.sleep(world.random.uniform(0, 1.2))
+    member.crash()
+
+
+@deed("kill-declare-held", needs=("faults",))
+def kill_declare_held(world):
+    """SIGKILL while a commit is held before the broker; it reaches the broker when the next start is under way."""
+    killed_at_commit(world, "hold", world.random.choice([0.2, 1, 2.5]))
+
+
+@deed("kill-declare-lost", needs=("faults",))
+def kill_declare_lost(world):
+    """SIGKILL when a commit was sent that never reaches the broker."""
+    killed_at_commit(world, "close", 0)
+
+
+@deed("kill-declare-written", needs=("faults",))
+def kill_declare_written(world):
+    """SIGKILL when the broker has written a commit whose answer is held."""
+    killed_at_commit(world, "holdresp", 2)
+
+
+def killed_at_commit(world, action, seconds):
+    world.kafka.faults.rule(KafkaFaults.COMMIT, action, seconds)
+    instance = world.kafka.faults.caught()
+    member = next((each for each in world.members if each.instance == instance), None)
+    if member is None:
+        world.kafka.faults.clear()
+        raise Skipped("no commit came")
+    if action == "holdresp":
+        time.sleep(0.03)
+    member.crash()
+
+
+@deed("kill-insert-held")
+def kill_insert_held(world):
+    """SIGKILL while an insert is held before the server; it lands while the next start makes the same block again."""
+    member = victim(world)
+    rule = member.proxy.arm("hold")
+    wait_for_insert(rule)
+    member.crash()
+    time.sleep(world.random.uniform(0, 3))
+    rule.release.set()
+
+
+@deed("kill-insert-lost")
+def kill_insert_lost(world):
+    """SIGKILL when an insert was sent that never reaches the server."""
+    member = victim(world)
+    rule = member.proxy.arm("lose")
+    wait_for_insert(rule)
+    member.crash()
+    rule.release.set()
+
+
+@deed("kill-insert-applied")
+def kill_insert_applied(world):
+    """SIGKILL when the server has applied an insert whose answer is held."""
+    member = victim(world)
+    rule = member.proxy.arm("hold-answer")
+    wait_for_insert(rule)
+    time.sleep(0.15)
+    member.crash()
+    rule.release.set()
+
+
+@deed("kill-replay")
+def kill_replay(world):
+    """SIGKILL with an insert under way, and again when the next start sends its first: what it made again."""
+    member = victim(world)
+    first = member.proxy.arm("lose")
+    wait_for_insert(first)
+    member.kill()
+    first.release.set()
+    second = member.proxy.arm(world.random.choice(["hold", "hold-answer", "lose"]))
+    member.start()
+    wait_for_insert(second)
+    time.sleep(world.random.choice([0, 0.15]))
+    member.crash()
+    time.sleep(world.random.uniform(0, 2))
+    second.release.set()
+
+
+@deed("kill-drain")
+def kill_drain(world):
+    """SIGTERM with an insert held, then SIGKILL in the midst of the drain."""
+    member = victim(world)
+    rule = member.proxy.arm("hold")
+    wait_for_insert(rule)
+    member.signal(signal.SIGTERM)
+    time.sleep(world.random.uniform(0, 0.5))
+    if world.random.random() < 0.5:
+        rule.release.set()
+        time.sleep(world.random.uniform(0, 0.05))
+    member.crash()
+    rule.release.set()
+
+
+@deed("kill-rebalance")
+def kill_rebalance(world):
+    """SIGKILL while a new member joins and takes partitions; the new one goes again."""
+    with visitor(world) as extra:
+        if world.kafka and world.kafka.faults:
+            world.kafka.faults.seen("JoinGroup")
+        time.sleep(world.random.uniform(0, 1))
+        world.random.choice(world.members + [extra]).crash()
+        time.sleep(world.random.uniform(1, 3))
+
+
+class visitor:
+    """A member for a while. It says no goodbye to the group: a static member's place is kept for a session."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def __enter__(self):
+        if self.world.kafka and self.world.kafka.faults:
+            self.world.kafka.faults.watch()
+        self.member = self.world.member("visitor-%d" % len(self.world.gone))
+        return self.member
+
+    def __exit__(self, *_):
+        self.member.ensure()
+        self.member.end()
+        self.world.gone.append(self.member)
+
+
+# The group
+
+
+@deed("join-leave")
+def join_leave(world):
+    """A member more, for a while: partitions go to it and come back."""
+    with visitor(world) as extra:
+        time.sleep(world.random.uniform(2, 6))
+        if world.random.random() < 0.5:
+            extra.signal(signal.SIGSTOP)
+            time.sleep(0.5)
+            extra.signal(signal.SIGCONT)
+
+
+@deed("restart")
+def restart(world):
+    """An orderly restart, as a deployment does."""
+    member = victim(world)
+    member.end()
+    member.start()
+
+
+@deed("suspend")
+def suspend(world):
+    """SIGSTOP for longer than the session, then SIGCONT: its partitions are another's meanwhile."""
+    member = victim(world)
+    member.signal(signal.SIGSTOP)
+    time.sleep(world.options.session + world.random.uniform(0.5, 6))
+    member.signal(signal.SIGCONT)
+
+
+@deed("suspend-insert")
+def suspend_insert(world):
+    """SIGSTOP with an insert held, for longer than the session; the insert lands before SIGCONT."""
+    member = victim(world)
+    rule = member.proxy.arm("hold", seconds=60)
+    wait_for_insert(rule)
+    member.signal(signal.SIGSTOP)
+    time.sleep(world.options.session + world.random.uniform(0.5, 3))
+    rule.release.set()
+    time.sleep(world.random.uniform(0, 1))
+    member.signal(signal.SIGCONT)
+
+
+@deed("twin")
+def twin(world):
+    """A second process under the same instance id: one of the two must end, and name it."""
+    member = victim(world)
+    words = "instance id " + member.instance
+    before = member.said(words)
+    path = member.path.replace(".yaml", ".twin.yaml")
+    with open(path, "w") as file:
+        file.write(open(member.path).read().replace('"127.0.0.1:%d"' % member.admin, '"off"'))
+    other = subprocess.Popen([world.options.sinkctl, "run", "--config", path], stdout=member.log, stderr=member.log,
+                             env=member.environment)
+    deadline = time.time() + 30
+    while time.time() < deadline and member.process.poll() is None and other.poll() is None:
+        time.sleep(0.05)
+    ended = [each for each in (member.process, other) if each.poll() is not None]
+    other.kill()
+    other.wait()
+    member.kill()
+    member.start()
+    if not ended:
+        world.complain("twin: two processes ran under the instance id %s for 30 s" % member.instance)
+    elif member.said(words) == before:
+        world.complain("twin: one ended (exit code %s) and did not say why" % ended[0].returncode)
+
+
+# The server
+
+
+def at_inserts(world, action, count=1, **options):
+    rule = victim(world).proxy.arm(action, count=count, **options)
+    wait_for_insert(rule)
+    return rule
+
+
+@deed("server-refuses")
+def server_refuses(world):
+    """Errors before anything is applied: 503 of a gateway, and ClickHouse's own of several kinds."""
+    status, code = world.random.choice([(503, None), (500, 252), (500, 241), (500, 202), (500, 242), (500, 999)])
+    at_inserts(world, "refuse", count=3, status=status, code=code, text="" if code else "<html>Service Unavailable</html>")
+
+
+@deed("server-resets")
+def server_resets(world):
+    """The connection is reset before the insert is applied."""
+    at_inserts(world, "reset", count=2)
+
+
+@deed("server-resets-late")
+def server_resets_late(world):
+    """The connection is reset after the insert was applied."""
+    at_inserts(world, "reset-answer", count=2)
+
+
+@deed("server-spoils")
+def server_spoils(world):
+    """The insert is applied, and the answer is a gateway's error or a ClickHouse error all the same."""
+    status, code = world.random.choice([(502, None), (504, None), (500, 209), (500, 159), (500, 394)])
+    at_inserts(world, "spoil-answer", count=2, status=status, code=code, text="" if code else "<html>Bad Gateway</html>")
+
+
+@deed("server-stalls")
+def server_stalls(world):
+    """No answer for longer than the client waits; the insert lands afterwards."""
+    at_inserts(world, "hold", seconds=world.random.uniform(5, 10))
+
+
+@deed("server-drips")
+def server_drips(world):
+    """The answer comes a few bytes at a time."""
+    at_inserts(world, "drip", count=2, seconds=world.random.uniform(1, 3))
+
+
+@deed("server-exception-200")
+def server_exception(world):
+    """Status 200 with an exception in it: nothing was applied."""
+    at_inserts(world, "refuse", count=2, status=200, code=241)
+
+
+# Kafka
+
+
+@deed("broker-killed", needs=("kafka",))
+def broker_killed(world):
+    """SIGKILL of the broker, and a start with its data."""
+    world.kafka.kill()
+    time.sleep(world.random.uniform(0, 3))
+    world.kafka.start()
+
+
+@deed("broker-frozen", needs=("kafka",))
+def broker_frozen(world):
+    """SIGSTOP of the broker, shorter or longer than a session."""
+    world.kafka.freeze(world.random.uniform(0.3, 1.5) * world.options.session)
+
+
+@deed("network-cut", needs=("network",))
+def network_cut(world):
+    """Connections to the broker break and are refused, shorter or longer than a session."""
+    world.kafka.network.cut(world.random.uniform(0.1, 1.5) * world.options.session)
+
+
+@deed("network-slow", needs=("network",))
+def network_slow(world):
+    """Each of the broker's answers takes 400 to 700 ms more."""
+    world.kafka.network.toxic("latency", '{"latency":550,"jitter":150}', 8)
+
+
+@deed("network-narrow", needs=("network",))
+def network_narrow(world):
+    """20 KB/s."""
+    world.kafka.network.toxic("bandwidth", '{"rate":20}', 5)
+
+
+def at_commit(world, action, seconds=0.0, code=0, count=1):
+    world.kafka.faults.rule(KafkaFaults.COMMIT, action, seconds, code, count)
+    if world.kafka.faults.caught() is None:
+        world.kafka.faults.clear()
+        raise Skipped("no commit came")
+
+
+@deed("commit-held", needs=("faults",))
+def commit_held(world):
+    """A commit reaches the broker seconds later."""
+    at_commit(world, "hold", world.random.choice([0.3, 0.7, 2, 4]))
+
+
+@deed("commit-lost", needs=("faults",))
+def commit_lost(world):
+    """The connection breaks instead of a commit: librdkafka sends it again by itself."""
+    at_commit(world, "close")
+
+
+@deed("commit-answer-lost", needs=("faults",))
+def commit_answer_lost(world):
+    """The connection breaks after a commit was written, before its answer."""
+    at_commit(world, "closeafter")
+
+
+@deed("commit-answer-held", needs=("faults",))
+def commit_answer_held(world):
+    """A commit's answer comes seconds later."""
+    at_commit(world, "holdresp", world.random.choice([0.3, 0.7, 2, 4]))
+
+
+@deed("commit-late", needs=("faults",))
+def commit_late(world):
+    """A commit is not answered, and a copy of it lands seconds later."""
+    at_commit(world, "lag", world.random.choice([0.3, 1, 3, 6]))
+
+
+@deed("commit-refused", needs=("faults",))
+def commit_refused(world):
+    """The broker refuses a commit, with one of Kafka's codes."""
+    at_commit(world, "err", code=world.random.choice([7, 14, 15, 16, 22, 25, 27]), count=world.random.choice([1, 3]))
+
+
+@deed("join-lost", needs=("faults",))
+def join_lost(world):
+    """A member restarts, and the answer to its JoinGroup is lost."""
+    world.kafka.faults.rule(KafkaFaults.JOIN, "closeafter")
+    victim(world).crash()
+    if world.kafka.faults.caught(20) is None:
+        world.kafka.faults.clear()
+        raise Skipped("nobody joined")
+
+
+# Records
+
+
+@deed("aborted", needs=("direct",))
+def aborted(world):
+    """Aborted transactions are the last of the log, in all partitions, behind blocks that are made again."""
+    world.producer.pause()
+    try:
+        rules = [member.proxy.arm("lose") for member in world.members]
+        world.producer.transaction(world.direct, 10, aborts=False)
+        world.producer.transaction(world.direct, 10, aborts=True)
+        isCaught = any([rule.caught.wait(2) for rule in rules])
+        for member in world.members:
+            member.crash()
+            member.proxy.disarm()
+        for rule in rules:
+            rule.release.set()
+        time.sleep(world.random.uniform(0.5, 3))
+    finally:
+        world.producer.go_on()
+    if not isCaught:
+        raise Skipped("no insert was under way")

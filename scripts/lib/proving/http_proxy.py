@@ -1,0 +1,180 @@
+"""An HTTP proxy for one member, in front of ClickHouse: it breaks single inserts on demand, and keeps a book of them."""
+import collections, re, socket, struct, threading, time, urllib.parse
+
+Insert = collections.namedtuple("Insert", "at run token rows outcome")
+
+
+class Rule:
+    """For the next `count` inserts. `caught` is set when one is here; `release` lets go what is held."""
+
+    def __init__(self, action, count=1, seconds=30, status=500, code=None, text=""):
+        self.action, self.count, self.seconds = action, count, seconds
+        self.status, self.code, self.text = status, code, text
+        self.caught, self.release = threading.Event(), threading.Event()
+
+
+class HTTPProxy:
+    def __init__(self, target):
+        self.target, self.rules, self.book = target, [], []
+        self.run = 0
+        self.lock = threading.Lock()
+        self.server = socket.socket()
+        self.server.bind(("127.0.0.1", 0))
+        self.server.listen(64)
+        self.port = self.server.getsockname()[1]
+        self.isCut = False
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def arm(self, action, **options):
+        rule = Rule(action, **options)
+        with self.lock:
+            self.rules.append(rule)
+        return rule
+
+    def disarm(self):
+        with self.lock:
+            rules, self.rules = self.rules, []
+        for rule in rules:
+            rule.release.set()
+
+    def accept(self):
+        while True:
+            connection, _ = self.server.accept()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self.serve, args=(connection, self.run), daemon=True).start()
+
+    def serve(self, connection, run):
+        client = connection.makefile("rb")
+        try:
+            while True:
+                head, body = read_message(client)
+                if not head:
+                    return
+                if not self.answer(connection, head, body, run):
+                    return
+        except OSError:
+            pass
+        finally:
+            client.close()
+            connection.close()
+
+    def take_rule(self):
+        with self.lock:
+            if not self.rules:
+                return None
+            rule = self.rules[0]
+            rule.count -= 1
+            if rule.count <= 0:
+                self.rules.pop(0)
+            return rule
+
+    def note(self, run, token, rows, outcome):
+        with self.lock:
+            self.book.append(Insert(time.time(), run, token, rows, outcome))
+
+    def forward(self, head, body):
+        with socket.create_connection(("127.0.0.1", self.target), timeout=120) as upstream:
+            upstream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            upstream.sendall(head + body)
+            answer = upstream.makefile("rb")
+            return b"".join(read_message(answer))
+
+    def answer(self, connection, head, body, run):
+        """Returns whether the connection goes on."""
+        line = head.split(b"\r\n", 1)[0].decode()
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(line.split(" ")[1]).query)
+        if not query.get("query", [""])[0].startswith("INSERT"):
+            connection.sendall(self.forward(head, body))
+            return True
+        token, rows = query.get("insert_deduplication_token", [""])[0], native_rows(body)
+        rule = self.take_rule()
+        if rule is None:
+            answer = self.forward(head, body)
+            self.note(run, token, rows, "accepted" if answer.startswith(b"HTTP/1.1 200") else "refused")
+            connection.sendall(answer)
+            return True
+        self.note(run, token, rows, rule.action)
+        rule.caught.set()
+        return self.misbehave(rule, connection, head, body, run, token, rows)
+
+    def misbehave(self, rule, connection, head, body, run, token, rows):
+        if rule.action == "lose":
+            rule.release.wait(rule.seconds)
+            return reset(connection)
+        if rule.action in ("refuse", "reset"):
+            return reset(connection) if rule.action == "reset" else refuse(connection, rule)
+        if rule.action == "hold":
+            rule.release.wait(rule.seconds)
+        if rule.action == "drip":
+            time.sleep(min(1, rule.seconds))
+        answer = self.forward(head, body)
+        self.note(run, token, rows, "landed")
+        if rule.action == "hold-answer":
+            rule.release.wait(rule.seconds)
+        if rule.action == "reset-answer":
+            return reset(connection)
+        if rule.action == "spoil-answer":
+            return refuse(connection, rule)
+        if rule.action == "drip":
+            for at in range(0, len(answer), 8):
+                connection.sendall(answer[at:at + 8])
+                time.sleep(rule.seconds * 8 / len(answer))
+            return True
+        connection.sendall(answer)
+        return True
+
+
+def read_message(file):
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        line = file.readline()
+        if not line:
+            return b"", b""
+        head += line
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    if length:
+        body = file.read(int(length.group(1)))
+        return (head, body) if len(body) == int(length.group(1)) else (b"", b"")
+    body = b""
+    if re.search(rb"(?i)\r\ntransfer-encoding: *chunked", head):
+        while True:
+            line = file.readline()
+            body += line + file.read(int(line.split(b";")[0], 16) + 2)
+            if line.strip() == b"0":
+                break
+    return head, body
+
+
+def native_rows(body):
+    """A Native block begins with the numbers of its columns and rows, each a varint; members do not compress here."""
+    numbers, at = [], 0
+    for _ in range(2):
+        number = shift = 0
+        while True:
+            byte = body[at]
+            at += 1
+            number |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                break
+        numbers.append(number)
+    return numbers[1]
+
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    # A reading file still holds it: shut it down as well.
+    try:
+        connection.shutdown(socket.SHUT_RD)
+    except OSError:
+        pass
+    return False
+
+
+def refuse(connection, rule):
+    body = rule.text.encode() or b"Code: %d. DB::Exception: a fault on purpose. (FAULT)\n" % (rule.code or 0)
+    head = "HTTP/1.1 %d Fault\r\nContent-Length: %d\r\nContent-Type: text/plain\r\n" % (rule.status, len(body))
+    if rule.code:
+        head += "X-ClickHouse-Exception-Code: %d\r\n" % rule.code
+    connection.sendall(head.encode() + b"\r\n" + body)
+    return True

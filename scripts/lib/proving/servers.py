@@ -1,0 +1,191 @@
+"""What stands around the members: a ClickHouse, a Kafka, and the two proxies before it."""
+import os, re, shutil, signal, socket, subprocess, sys, threading, time, urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+
+def free_ports(count):
+    held = [socket.socket() for _ in range(count)]
+    for each in held:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return ports
+
+
+def wait_open(port, seconds=60):
+    deadline = time.time() + seconds
+    while time.time() < deadline:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    sys.exit("nothing listens on port %d after %d s" % (port, seconds))
+
+
+def tool(variable, name):
+    """A tool that may be missing: named by a variable, or lying beside the checkout."""
+    path = os.environ.get(variable) or os.path.join(os.path.dirname(ROOT), "shared", "tools", name)
+    return path if os.access(path, os.R_OK) else None
+
+
+class Front:
+    """scripts/clickhouse-front, on the engine of a 26.x server."""
+
+    def __init__(self, directory):
+        log = open(os.path.join(directory, "front.log"), "w")
+        self.process = subprocess.Popen([os.path.join(ROOT, "scripts/clickhouse-front")], stdout=subprocess.PIPE,
+                                        stderr=log, text=True)
+        for line in self.process.stdout:
+            found = re.search(r"ready on http://127.0.0.1:(\d+)", line)
+            if found:
+                threading.Thread(target=self.process.stdout.read, daemon=True).start()
+                self.port = int(found.group(1))
+                return
+        sys.exit("scripts/clickhouse-front did not start: see " + log.name)
+
+    def bytes(self, sql):
+        request = urllib.request.Request("http://127.0.0.1:%d" % self.port, data=sql.encode())
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.read()
+
+    def __call__(self, sql):
+        return self.bytes(sql).decode().strip()
+
+
+class Kafka:
+    """A real broker by SINK_KAFKA_BROKER_SCRIPT. Members come through proxies, the ledger's producer comes directly."""
+
+    def __init__(self, directory, version):
+        self.script = os.environ.get("SINK_KAFKA_BROKER_SCRIPT") or os.path.join(os.path.dirname(ROOT), "shared/kafka/broker")
+        if not os.access(self.script, os.X_OK):
+            sys.exit("no Kafka: name one with --brokers, or a start script with SINK_KAFKA_BROKER_SCRIPT")
+        self.port, self.via, self.slow, self.front = free_ports(4)
+        self.directory = os.path.join(directory, "kafka")
+        self.log = open(os.path.join(directory, "kafka.log"), "a")
+        self.arguments = [self.script, "start", self.directory, "-v", version, "-p", str(self.port),
+                          "--via", "%d:%d" % (self.via, self.front),
+                          "-o", "group.initial.rebalance.delay.ms=0", "-o", "auto.create.topics.enable=false"]
+        self.direct = "127.0.0.1:%d" % self.port
+        self.faults, self.network = None, None
+        self.start()
+        toxiproxy, fault_proxy = tool("SINK_TOXIPROXY", "toxiproxy-server"), tool("SINK_KAFKA_FAULT_PROXY", "kafka-fault-proxy.py")
+        target = self.via
+        if toxiproxy:
+            self.network = Network(toxiproxy, self.slow, target)
+            target = self.slow
+        if fault_proxy:
+            self.faults = KafkaFaults(fault_proxy, self.front, target, os.path.join(directory, "kafka-faults.log"))
+        elif toxiproxy:
+            self.network.listen(self.front)
+        # Without a proxy to tell clients of, they come directly.
+        self.brokers = "127.0.0.1:%d" % self.front if fault_proxy or toxiproxy else self.direct
+
+    def start(self):
+        self.process = subprocess.Popen(self.arguments, stdout=self.log, stderr=self.log)
+        wait_open(self.port)
+        wait_open(self.via)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(60)
+
+    def freeze(self, seconds):
+        self.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGCONT)
+
+    def processes(self):
+        return [each for each in (self.process, self.network and self.network.process, self.faults and self.faults.process) if each]
+
+
+class KafkaFaults:
+    """The proxy that reads Kafka's protocol: holds, loses, repeats and refuses single requests of the group."""
+    COMMIT, JOIN, SYNC = 8, 11, 14
+
+    def __init__(self, script, port, target, log):
+        self.control, = free_ports(1)
+        self.log = log
+        self.process = subprocess.Popen([sys.executable, script, str(port), str(target), str(self.control), log],
+                                        stderr=open(log + ".errors", "w"))
+        wait_open(self.control)
+        wait_open(port)
+
+    def say(self, line):
+        with socket.create_connection(("127.0.0.1", self.control), timeout=10) as connection:
+            connection.sendall(line.encode() + b"\n")
+            if not connection.recv(100).startswith(b"ok"):
+                sys.exit("the fault proxy does not take '%s'" % line)
+
+    def rule(self, request, action, seconds=0.0, code=0, count=1):
+        """For the next requests of this kind; `caught` says when there was one."""
+        self.mark = os.path.getsize(self.log)
+        self.say("rule A=%d act=%s t=%.2f code=%d n=%d" % (request, action, seconds, code, count))
+
+    def clear(self):
+        self.say("clear")
+
+    def caught(self, seconds=10):
+        """Waits for the rule's request; returns the instance id that it came from, None where none came."""
+        return self._await(r" > .*!! ", r"inst=(\S+)", seconds)
+
+    def seen(self, name, seconds=10):
+        """Waits for a request of that name after `watch`."""
+        return self._await(r" > %s " % name, r"inst=(\S+)", seconds)
+
+    def watch(self):
+        self.mark = os.path.getsize(self.log)
+
+    def _await(self, line, part, seconds):
+        deadline = time.time() + seconds
+        while time.time() < deadline:
+            with open(self.log, errors="replace") as file:
+                file.seek(self.mark)
+                for text in file:
+                    if re.search(line, text):
+                        found = re.search(part, text)
+                        return found.group(1) if found else ""
+            time.sleep(0.005)
+        return None
+
+
+class Network:
+    """toxiproxy in front of the broker."""
+
+    def __init__(self, program, port, target):
+        self.control, = free_ports(1)
+        self.process = subprocess.Popen([program, "-host", "127.0.0.1", "-port", str(self.control)],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_open(self.control)
+        self.target, self.count = target, 0
+        self.listen(port)
+
+    def listen(self, port):
+        self.count += 1
+        self.name = "broker%d" % self.count
+        self.ask("POST", "/proxies", '{"name":"%s","listen":"127.0.0.1:%d","upstream":"127.0.0.1:%d","enabled":true}'
+                 % (self.name, port, self.target))
+        wait_open(port)
+
+    def ask(self, method, path, body=""):
+        request = urllib.request.Request("http://127.0.0.1:%d%s" % (self.control, path), data=body.encode(), method=method,
+                                         headers={"User-Agent": "proof"})
+        urllib.request.urlopen(request, timeout=10).read()
+
+    def cut(self, seconds):
+        self.ask("POST", "/proxies/" + self.name, '{"enabled":false}')
+        time.sleep(seconds)
+        self.ask("POST", "/proxies/" + self.name, '{"enabled":true}')
+
+    def toxic(self, kind, attributes, seconds):
+        """For so long: latency {"latency":ms,"jitter":ms}, bandwidth {"rate":KB/s}, timeout {"timeout":0}, …"""
+        self.ask("POST", "/proxies/%s/toxics" % self.name, '{"name":"it","type":"%s","stream":"downstream","attributes":%s}'
+                 % (kind, attributes))
+        time.sleep(seconds)
+        self.ask("DELETE", "/proxies/%s/toxics/it" % self.name)
