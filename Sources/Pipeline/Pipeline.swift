@@ -160,6 +160,10 @@ public final class Pipeline: Sendable {
     parts.inserter.start()
     shared.enter(.running)
     let topics = configuration.routes.flatMap(\.topics)
+    let watch = GroupWatch(
+      configuration: kafka, topics: topics, interval: configuration.groupCheckInterval, logger: configuration.logger)
+    let watching = Task { await watch.run() }
+    defer { watching.cancel() }
     let result: Result<Void, PipelineError>
     do {
       try await consumer.run(.topics(topics), handler)

@@ -10,6 +10,8 @@ public struct PipelineConfiguration: Sendable {
   public var limits: LimitsConfiguration
   public var retry: RetryPolicy
   public var logger: Logger
+  /// How often a static member looks whether the group has given partitions to nobody.
+  package var groupCheckInterval = Duration.seconds(10)
 
   public init(
     kafka: KafkaConsumerConfiguration, clickhouse: ClickHouseConfiguration, routes: [RouteConfiguration],
