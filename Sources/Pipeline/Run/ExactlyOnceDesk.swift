@@ -13,6 +13,8 @@ struct ExactlyOnceDesk {
   /// By the machine's numbers.
   var held: [Int: HeldBlock] = [:]
   var commit: CommitID?
+  var commitIssuedAt = MonotonicInstant(nanoseconds: 0)
+  var patience: CommitPatience
   var lease = DeliveryLease()
   var todo: [DeliveryAction] = []
   /// What each route's table is sure of, by the table's index.
@@ -21,6 +23,7 @@ struct ExactlyOnceDesk {
 
   init(machine: ExactlyOnceStateMachine, tables: [Int: DeliveryTable], time: TimeSource) {
     self.machine = machine
+    patience = CommitPatience(session: machine.rules.session)
     self.tables = tables
     self.time = time
   }

@@ -130,12 +130,16 @@ extension PipelineHandler {
         CommittedOffset($0.topicPartition, offset: commit.offset, metadata: commit.metadata)
       }
     }
-    exactly?.commit = control.commit(offsets, deadline: control.now + .milliseconds(500))
+    guard let patience = exactly?.patience.duration else { return }
+    let now = control.now
+    exactly?.commitIssuedAt = now
+    exactly?.commit = control.commit(offsets, deadline: now + patience)
   }
 
   mutating func committedExactly(_ id: CommitID, _ result: CommitResult, _ control: borrowing ConsumerControl) {
     guard exactly?.commit == id else { return }
     exactly?.commit = nil
+    judgePatience(result, control.now)
     let answer: ExactlyOnceStateMachine.CommitAnswer
     switch result {
     case .known: answer = .known
@@ -153,6 +157,35 @@ extension PipelineHandler {
     for (id, partition) in partitions { partition.committed = exactly?.machine.partitions[id]?.written?.offset }
   }
 
+  private mutating func judgePatience(_ result: CommitResult, _ now: MonotonicInstant) {
+    guard let desk = exactly else { return }
+    let name = "group \(context.configuration.kafka.group)"
+    switch result {
+    case .known: exactly?.patience.answered(after: now - desk.commitIssuedAt)
+    case .unknown(let error) where error.code == .timedOut: exactly?.patience.missed()
+    default: return
+    }
+    guard let patience = exactly?.patience, patience != desk.patience else { return }
+    guard patience.isStretched else {
+      _ = context.alarms.clear(name)
+      context.logger.notice("the group's coordinator answers commits in time again")
+      return
+    }
+    guard patience.duration > desk.patience.duration else { return }
+    let message = """
+      the coordinator of the Kafka group took longer than \(desk.patience.duration) to answer a commit, which every block \
+      waits for; waiting up to \(patience.duration) from now on. The broker is overloaded or frozen, or the way to it is slow
+      """
+    _ = context.alarms.raise(name, message)
+    context.logger.warning("commits are slow", ["group": context.configuration.kafka.group, "reason": message])
+  }
+
+  /// A slow coordinator needs the last commit earlier.
+  private func lastMoment(before deadline: MonotonicInstant, _ now: MonotonicInstant) -> MonotonicInstant {
+    let slowness = (exactly?.patience.duration ?? CommitPatience.usual) - CommitPatience.usual
+    return deadline + (.zero - max(.zero, min(slowness, (deadline - now) / 2)))
+  }
+
   mutating func revokedExactly(
     _ gone: [TopicPartition], deadline: MonotonicInstant, _ control: borrowing ConsumerControl
   ) {
@@ -163,7 +196,8 @@ extension PipelineHandler {
     let now = moment(control)
     let ids = leaving.map(\.id)
     guard !ids.isEmpty else { return }
-    exactly?.tell { $0.revoked(ids, deadline: deadline, now) }
+    let last = lastMoment(before: deadline, control.now)
+    exactly?.tell { $0.revoked(ids, deadline: last, now) }
     perform(control)
   }
 
@@ -177,7 +211,8 @@ extension PipelineHandler {
   mutating func stopExactly(deadline: MonotonicInstant, _ control: borrowing ConsumerControl) {
     for partition in partitions.values { cut(partition, .drain) }
     let now = moment(control)
-    exactly?.tell { $0.stopping(deadline: deadline, now) }
+    let last = lastMoment(before: deadline, control.now)
+    exactly?.tell { $0.stopping(deadline: last, now) }
     perform(control)
   }
 
