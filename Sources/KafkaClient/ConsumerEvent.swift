@@ -6,7 +6,8 @@ public enum ConsumerEvent: Sendable {
   /// The broker does not have the offset (deleted by retention, or never written). The partition stands still until
   /// `control.seek` moves it.
   case offsetOutOfRange(TopicPartition, KafkaError)
-  /// Something failed and librdkafka goes on by itself; the partition where it is one's own.
+  /// Something failed and librdkafka goes on by itself; the partition where it is one's own, -1 where it is a topic's as a
+  /// whole.
   case error(KafkaError, TopicPartition?)
   case statistics(ConsumerStatistics)
   /// Another process has taken our instance id. The handle is dead; unless the handler renews it, which would fight

@@ -41,6 +41,12 @@ public struct KafkaSecurity: Sendable {
   let tls: TLS?
   let sasl: SASL?
 
+  /// Who we are in a broker's ACLs, by Kafka's own rules; nil where the broker makes a name of our certificate.
+  public var principal: String? {
+    if let sasl { return "User:\(sasl.username)" }
+    return tls?.certificateFile == nil ? "User:ANONYMOUS" : nil
+  }
+
   /// Neither encryption nor credentials.
   public static let plaintext = KafkaSecurity(tls: nil, sasl: nil)
 

@@ -5,8 +5,8 @@ extension Pipeline {
   /// How long each question to a server may take.
   private static let patience = Duration.seconds(10)
 
-  /// Looks at both sides without moving anything: does librdkafka take the properties; are the brokers there, the topics,
-  /// and the group's offsets for us to see; is ClickHouse there, do tables and columns fit, may we insert.
+  /// Looks at both sides without moving anything: does librdkafka take the properties; are the brokers there, the topics
+  /// for us to read, and the group for us to join; is ClickHouse there, do tables and columns fit, may we insert.
   /// - Returns: everything that is wrong; empty where a run would start.
   public func check() async -> [PipelineFinding] {
     async let kafka = checkKafka()
@@ -62,7 +62,9 @@ extension Pipeline {
       let cluster = try await admin.metadata(within: Self.patience)
       let topics = Dictionary(cluster.topics.map { ($0.name, $0) }) { first, _ in first }
       let found = configuration.routes.enumerated().flatMap { checkTopics($1, number: $0 + 1, topics) }
-      return found + (await checkGroup(admin, topics))
+      guard found.isEmpty else { return found + (await checkGroup(admin, topics)) }
+      let group = await checkGroup(admin, topics)
+      return group.isEmpty ? await probe(topics) : group
     } catch {
       let code = PipelineError.code(of: error)
       let setting = code == .refused || code == .configuration ? "kafka.security" : "kafka.brokers"
@@ -73,10 +75,14 @@ extension Pipeline {
   private func checkTopics(
     _ route: RouteConfiguration, number: Int, _ known: [String: KafkaAdmin.Topic]
   ) -> [PipelineFinding] {
-    func check(_ name: String, _ setting: String) -> PipelineFinding? {
+    func check(_ name: String, _ setting: String, isDeadLetter: Bool = false) -> PipelineFinding? {
       let setting = "routes[\(number)].\(setting)"
       guard let topic = known[name] else {
-        return PipelineFinding(.refused, setting, "topic '\(name)' does not exist, or this user may not see it")
+        let grant = KafkaGrant(
+          isDeadLetter ? .writing(topic: name) : .reading(topic: name), configuration.kafka.security)
+        return PipelineFinding(
+          .refused, setting,
+          "topic '\(name)' does not exist, or this user may not see it. Create it, or: \(grant.advice)")
       }
       if let error = topic.error { return PipelineFinding(PipelineError.code(of: error), setting, error.message) }
       let orphans = topic.partitions.filter { $0.leader == nil }.map { String($0.partition) }
@@ -101,7 +107,9 @@ extension Pipeline {
         findings.append(PipelineFinding(.configuration, "routes[\(number)].topic_pattern", error.message))
       }
     }
-    if case .topic(let name) = route.deadLetters { findings += [check(name, "dead_letters.topic")].compactMap { $0 } }
+    if case .topic(let name) = route.deadLetters {
+      findings += [check(name, "dead_letters.topic", isDeadLetter: true)].compactMap { $0 }
+    }
     return findings
   }
 
@@ -114,8 +122,58 @@ extension Pipeline {
         group: configuration.kafka.group, names.map { TopicPartition($0, 0) }, within: Self.patience)
       return []
     } catch {
-      return [PipelineFinding(PipelineError.code(of: error), "kafka.group", error.message)]
+      return [PipelineFinding(PipelineError.code(of: error), "kafka.group", explained(error, topic: nil))]
     }
+  }
+
+  /// Whether we may read the topics and commit for the group: both can be missing where both can be seen.
+  private func probe(_ topics: [String: KafkaAdmin.Topic]) async -> [PipelineFinding] {
+    var wanted: [(setting: String, partition: TopicPartition)] = []
+    for (number, route) in configuration.routes.enumerated() {
+      for name in route.topics {
+        let pattern = name.hasPrefix("^") ? try? TopicPattern(name) : nil
+        let setting = pattern != nil ? "topic_pattern" : route.topics.count == 1 ? "topic" : "topics"
+        for topic in topics.values where topic.name == name || pattern?.matches(topic.name) == true {
+          guard let partition = topic.partitions.first(where: { $0.leader != nil }) else { continue }
+          wanted.append(("routes[\(number + 1)].\(setting)", TopicPartition(topic.name, partition.partition)))
+        }
+      }
+    }
+    return await ask(wanted)
+  }
+
+  private func ask(_ wanted: [(setting: String, partition: TopicPartition)]) async -> [PipelineFinding] {
+    do throws(KafkaError) {
+      let partitions = Set(wanted.map(\.partition))
+      let answer = try await ReadProbe(configuration: configuration.kafka)
+        .ask(partitions.sorted { $0.topic < $1.topic }, within: Self.patience)
+      var findings = wanted.compactMap { setting, partition in
+        answer.reading[partition].map { error in
+          PipelineFinding(
+            PipelineError.code(of: error), setting,
+            "topic '\(partition.topic)' cannot be read: \(explained(error, topic: partition.topic))")
+        }
+      }
+      if let error = answer.committing {
+        // Without the right to read a topic there is none to commit for it, which is said above.
+        let topic = partitions.map(\.topic).min()
+        let isSaid = error.nativeName == "TOPIC_AUTHORIZATION_FAILED" && !findings.isEmpty
+        if !isSaid {
+          findings.append(
+            PipelineFinding(
+              .refused, "kafka.group",
+              "group '\(configuration.kafka.group)' takes no offsets of us: \(explained(error, topic: topic))"))
+        }
+      }
+      return findings
+    } catch {
+      return [PipelineFinding(PipelineError.code(of: error), "kafka.brokers", "Kafka: \(error.message)")]
+    }
+  }
+
+  private func explained(_ error: KafkaError, topic: String?) -> String {
+    guard let grant = KafkaGrant(error, topic: topic, configuration.kafka) else { return error.message }
+    return "\(error.message). \(grant.advice)"
   }
 }
 

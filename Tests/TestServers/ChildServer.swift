@@ -34,6 +34,9 @@ public final class ChildServer: @unchecked Sendable {
 
   public var isRunning: Bool { process.isRunning }
 
+  /// Whether it has ended, with 0.
+  public var hasSucceeded: Bool { !process.isRunning && process.terminationStatus == 0 }
+
   public var output: String { (try? String(contentsOf: log, encoding: .utf8)) ?? "" }
 
   /// Waits for a line with this beginning; returns what follows it.

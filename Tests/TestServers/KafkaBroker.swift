@@ -8,7 +8,7 @@ public final class KafkaBroker: @unchecked Sendable {
   public struct Options: Sendable {
     /// Added to, or in place of, the start script's properties.
     public var properties: [String: String] = [:]
-    /// Name to password, for PLAIN and SCRAM; with them, or with certificates, there are the listeners of `Listener`.
+    /// Name to password, for PLAIN and SCRAM; with them there is the listener `sasl`, with certificates all of them.
     public var users: [String: String] = [:]
     public var certificates: TestCertificates?
     /// Ports of proxies: for each there is a listener whose clients are sent to that port.
@@ -54,7 +54,7 @@ public final class KafkaBroker: @unchecked Sendable {
     directory = FileManager.default.temporaryDirectory.appending(path: "sinkctl-kafka-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     let isSecured = options.certificates != nil || !options.users.isEmpty
-    let wanted = isSecured ? Listener.allCases : []
+    let wanted = isSecured ? Listener.allCases.filter { $0 == .sasl || options.certificates != nil } : []
     let free = try FreePorts.pick(2 + wanted.count + options.proxies.count)
     bootstrap = "127.0.0.1:\(free[0])"
     ports = Dictionary(uniqueKeysWithValues: zip(wanted, free[2...]))
@@ -100,6 +100,17 @@ public final class KafkaBroker: @unchecked Sendable {
   public func freeze() { lock.withLock { server }?.send(SIGSTOP) }
 
   public func resume() { lock.withLock { server }?.send(SIGCONT) }
+
+  /// Runs one of Kafka's command-line classes.
+  /// - Returns: what it said.
+  @discardableResult
+  public static func tool(_ arguments: [String], within timeout: Duration = .seconds(60)) async throws -> String {
+    guard let script = TestMachine.kafkaScript else { throw ServerProblem(message: "there is no Kafka here") }
+    let tool = try ChildServer([script, "tool"] + arguments)
+    try await tool.waitUntilEnd(within: timeout)
+    guard tool.hasSucceeded else { throw ServerProblem(message: "\(arguments): \(tool.output)") }
+    return tool.output
+  }
 
   private func end(_ how: (ChildServer) -> Void) async throws {
     guard let server = lock.withLock({ self.server }) else { return }

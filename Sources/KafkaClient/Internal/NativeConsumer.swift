@@ -113,8 +113,7 @@ internal import Synchronization
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
       return .outOfRange(partition, KafkaError(code, subject, detail: words))
     default:
-      // Errors of a topic as a whole have no partition.
-      return .error(KafkaError(code, subject, detail: words), partition.partition >= 0 ? partition : nil)
+      return .error(KafkaError(code, subject, detail: words), partition)
     }
   }
 }

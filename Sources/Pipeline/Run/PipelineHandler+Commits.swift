@@ -29,8 +29,11 @@ extension PipelineHandler {
     case .known:
       context.metrics.counter(PipelineMetric.commits, ["known"]).add()
       commit.failures = 0
+      allowedGroup()
       for (partition, offset) in sent.offsets { partitions[partition]?.committed = offset }
-    case .refused(let error, _): failed("refused", "a commit was refused; trying again", error, control)
+    case .refused(let error, let offsets):
+      refused(error, Set(offsets.map(\.partition.topic)))
+      failed("refused", "a commit was refused; trying again", error, control)
     case .unknown(let error): failed("unknown", "nobody knows whether a commit landed; trying again", error, control)
     }
   }

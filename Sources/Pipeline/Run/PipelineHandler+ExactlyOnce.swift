@@ -114,7 +114,7 @@ extension PipelineHandler {
       if error.isRetriable || error.code == .unknownTopicOrPartition {
         context.logger.warning("what the group holds could not be read; trying again", ["error": error.message])
       } else {
-        fail(PipelineError(.refused, error.message, cause: error), control)
+        fail(PipelineError(.refused, explained(error), cause: error), control)
       }
       let now = moment(control)
       exactly?.tell { $0.readFailed(now) }
@@ -142,9 +142,12 @@ extension PipelineHandler {
     judgePatience(result, control.now)
     let answer: ExactlyOnceStateMachine.CommitAnswer
     switch result {
-    case .known: answer = .known
-    case .refused(let error, _):
+    case .known:
+      answer = .known
+      allowedGroup()
+    case .refused(let error, let offsets):
       answer = .refused
+      refused(error, Set(offsets.map(\.partition.topic)))
       context.logger.debug("a commit was refused", ["error": error.message])
     case .unknown(let error):
       answer = .unknown

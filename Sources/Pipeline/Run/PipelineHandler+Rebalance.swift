@@ -8,6 +8,7 @@ extension PipelineHandler {
     count("assigned")
     // On the way out nothing new is begun.
     guard !new.isEmpty, phase == .running else { return }
+    allowedGroup()
     guard exactly == nil else { return assignExactly(new, control) }
     unassigned.partitions += new
     unassigned.nextTry = control.now
@@ -39,7 +40,7 @@ extension PipelineHandler {
       unassigned = PendingAssignment(partitions: left, nextTry: left.isEmpty ? nil : control.now + .seconds(1))
     } catch {
       unassigned.nextTry = nil
-      fail(PipelineError(.refused, error.message, cause: error), control)
+      fail(PipelineError(.refused, explained(error), cause: error), control)
     }
   }
 

@@ -25,6 +25,8 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
   var deadLetters: DeadLetterDesk
   /// nil: at least once.
   var exactly: ExactlyOnceDesk?
+  /// Alarms about what Kafka does not allow.
+  var refusals: Set<String> = []
   var phase = PipelineStatus.Phase.running
   var nextStatus = MonotonicInstant(nanoseconds: .min)
   private(set) var batchNumber: UInt64 = 0
@@ -72,6 +74,7 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
     _ control: borrowing ConsumerControl
   ) -> Int {
     let route = partition.route
+    if !refusals.isEmpty { allowed(partition.topicPartition.topic) }
     if partition.replay.isDead { return bury(batch, at: start, partition, control) }
     openBlock(of: route.table, control.now)
     let done = route.absorb(batch, from: start, into: partition)
@@ -144,6 +147,7 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
   }
 
   mutating func event(_ event: ConsumerEvent, _ control: borrowing ConsumerControl) {
+    if case .partitionEnd(let partition, _) = event { allowed(partition.topic) }
     switch event {
     case .offsetOutOfRange(let partition, _) where exactly != nil: outOfRange(partition, control)
     case .partitionEnd(let partition, let offset) where exactly != nil: reachedEnd(partition, offset, control)
@@ -152,6 +156,7 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
     case .fenced(let error): fail(PipelineError(.fenced, error.message, cause: error), control)
     case .fatal(let error): fail(PipelineError(.kafka, error.message, cause: error), control)
     case .error(let error, let partition):
+      guard !refused(error, Set([partition].compactMap { $0?.topic })) else { return }
       context.logger.warning(
         "Kafka reports an error", ["error": error.message, "partition": partition.map { $0.description } ?? "-"])
     case .statistics: break
