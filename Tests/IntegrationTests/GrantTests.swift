@@ -1,5 +1,7 @@
 import ClickHouseClient
+import ClickHouseTestKit
 import KafkaClient
+import KafkaTestKit
 import Pipeline
 import SinkTelemetry
 import TestServers
@@ -118,6 +120,83 @@ extension RealServerTests {
         #expect(sink.lines.count { $0.contains("until somebody allows it") } == 1)
         #expect(await sink.stop() == nil)
       }
+    }
+  }
+}
+
+extension RealServerTests {
+  /// A ClickHouse that lets us read and not insert.
+  @Suite(
+    .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .sharedServers,
+    .timeLimit(.minutes(5)))
+  struct InsertGrantTests {
+    /// What the configuration's `check` finds, and what a run has raised an alarm for or ended with.
+    private func tryOut(_ configuration: PipelineConfiguration) async throws -> ([PipelineFinding], said: String) {
+      let findings = try await Pipeline(configuration).check()
+      var configuration = configuration
+      // What is refused does not land by waiting.
+      configuration.limits.drain = .milliseconds(500)
+      let said = try await withSink(configuration) { sink in
+        let deadline = ContinuousClock.now + .seconds(30)
+        while sink.status.alarms.isEmpty, sink.status.phase != .stopped, ContinuousClock.now < deadline {
+          try await Task.sleep(for: .milliseconds(20))
+        }
+        let alarms = sink.status.alarms.map { "\($0.table): \($0.message)" }
+        return alarms.isEmpty ? "ended: \(String(describing: try await sink.end()))" : alarms.joined()
+      }
+      return (findings, said)
+    }
+
+    @Test(.enabled(if: ClickHouseServer.program != nil, "clickhouse-server is not installed"))
+    func anOldServer() async throws {
+      let servers = try SharedServers.required()
+      let name = "forbidden"
+      let server = try await ClickHouseServer.start()
+      defer { server.stop() }
+      let clickhouse = try ClickHouseClient(ClickHouseConfiguration(url: server.url))
+      defer { clickhouse.close() }
+      try servers.mock.createTopic(name, partitions: 1)
+      try await TestTable.create(name, clickhouse, constraint: false)
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(10, to: name, partitions: 1)
+      await ledger.close()
+      for (user, code) in [("reader", "164 (READONLY)"), ("fixed", "164 (READONLY)"), ("elsewhere", "291 (DATABASE")] {
+        var configuration = PipelineConfiguration.test(name, brokers: servers.brokers, url: server.url)
+        configuration.clickhouse.user = user
+        configuration.kafka.group = user
+        let (findings, said) = try await tryOut(configuration)
+        #expect(findings.count == 1 && findings[0].code == .refused, "\(findings)")
+        #expect(findings.first?.message.contains(code) == true && said.contains(code), "\(findings) \(said)")
+        // A table that cannot even be described is no alarm: a run does not begin.
+        #expect(said.hasPrefix(user == "elsewhere" ? "ended: " : "forbidden: "), "\(said)")
+      }
+      #expect(try await clickhouse.queryText("SELECT count() FROM \(name)") == "0\n")
+    }
+
+    /// What 26.x says is scripted: the engine behind the front knows no other users.
+    @Test func aServerWithGrants() async throws {
+      let servers = try SharedServers.required()
+      let name = "ungranted"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try servers.mock.createTopic(name, partitions: 1)
+      try await TestTable.create(name, clickhouse)
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(10, to: name, partitions: 1)
+      await ledger.close()
+      let scripted = try ScriptedServer(
+        ServerScript(afterwards: .refuse(497, status: 403)), forwardingTo: servers.url, keepsBodies: true)
+      defer { scripted.stop() }
+      var configuration = PipelineConfiguration.test(name, brokers: servers.brokers, url: scripted.url)
+      configuration.clickhouse.user = "sink"
+      let (findings, said) = try await tryOut(configuration)
+      #expect(findings.map(\.setting) == ["routes[1].table"] && findings[0].code == .refused, "\(findings)")
+      #expect(findings.first?.message.contains("GRANT INSERT ON ungranted TO sink") == true, "\(findings)")
+      #expect(said.hasPrefix("ungranted: ") && said.contains("497"), "\(said)")
+      #expect(try scripted.inserts.first?.rows().isEmpty == true, "a check inserts nothing")
+      configuration.clickhouse.url = servers.url
+      #expect(try await Pipeline(configuration).check() == [])
+      #expect(try await clickhouse.queryText("SELECT count() FROM \(name)") == "0\n")
     }
   }
 }

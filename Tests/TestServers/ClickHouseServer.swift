@@ -1,7 +1,8 @@
 public import Foundation
 
 /// Debian's clickhouse-server (18.16), on loopback, in a directory of its own; it ends, and the directory goes, with
-/// the last reference. User `default` has no password; `ada` has `secret`.
+/// the last reference. User `default` has no password; `ada` has `secret`. `reader` may not write,
+/// `fixed` may not even change a setting, and `elsewhere` sees the database `other` alone; they have no password.
 public final class ClickHouseServer: Sendable {
   /// What it shows over HTTPS, and what it asks of clients.
   public struct TLS: Sendable {
@@ -98,7 +99,7 @@ public final class ClickHouseServer: Sendable {
       <profiles><default>
         <max_memory_usage>2000000000</max_memory_usage>
         <allow_experimental_low_cardinality_type>1</allow_experimental_low_cardinality_type>
-      </default></profiles>
+      </default><reads><readonly>2</readonly></reads><fixed><readonly>1</readonly></fixed></profiles>
       <users>
         <default>
           <password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
@@ -106,6 +107,16 @@ public final class ClickHouseServer: Sendable {
         <ada>
           <password>secret</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
         </ada>
+        <reader>
+          <password></password><networks><ip>127.0.0.1</ip></networks><profile>reads</profile><quota>default</quota>
+        </reader>
+        <fixed>
+          <password></password><networks><ip>127.0.0.1</ip></networks><profile>fixed</profile><quota>default</quota>
+        </fixed>
+        <elsewhere>
+          <password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+          <allow_databases><database>other</database></allow_databases>
+        </elsewhere>
       </users>
       <quotas><default></default></quotas>
     </yandex>
