@@ -12,7 +12,7 @@ internal import Synchronization
 /// ```
 public final class Pipeline: Sendable {
   public let configuration: PipelineConfiguration
-  private let transforms: [String: any Transform]
+  let transforms: [String: any Transform]
   private let shared = PipelineShared()
   private let registry = MetricsRegistry()
   private let time: TimeSource

@@ -15,6 +15,8 @@ public struct PipelineError: Error, Sendable, CustomStringConvertible {
     case alreadyRunning = "already_running"
     /// Asked to end, what was on its way did not land within `limits.drain`. The next start reads it again.
     case notDrained = "not_drained"
+    /// The task was cancelled before there was an answer (`audit`).
+    case cancelled
     /// librdkafka's handle has failed for good.
     case kafka
   }

@@ -32,6 +32,9 @@ import Testing
     (["produce", "--topic", "t", "--brokers", "x:1", "--header", "a"], "--header 'a' must be NAME=VALUE"),
     (["produce", "--topic", "t", "--brokers", "x:1", "/nowhere"], "/nowhere: No such file or directory"),
     (["produce", "--topic", "t", "--brokers", "x:1", "/tmp"], "/tmp: Is a directory"),
+    (["audit", "--config", "x", "--partitions", "1-x"], "--partitions '1-x' must be numbers and ranges"),
+    (["audit", "--config", "x", "--partitions", "5-1"], "--partitions '5-1' must be numbers and ranges"),
+    (["audit", "--config", "x", "--from", "yesterday"], "--from 'yesterday' must be an offset, or a time such as"),
     (["help", "nothing"], "there is no command 'nothing'"),
   ])
   func aWrongCommandLineSaysWhatWouldBeRight(words: [String], message: String) async throws {

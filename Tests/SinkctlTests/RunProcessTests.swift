@@ -80,6 +80,35 @@ struct RunProcessTests {
     #expect(try await program.end().code == 0)
   }
 
+  @Test func anAuditSaysWhatIsMissingAndWhatIsThereTwice() async throws {
+    let site = try await RunSite.make()
+    try await site.produce(0..<500, bad: [7, 50])
+    let program = try site.run()
+    try await program.wait("498 rows") { try site.status()?["rows_inserted"] as? Int == 498 }
+    program.send(SIGTERM)
+    #expect(try await program.end().code == 0)
+    let file = try site.directory.write("audit.yaml", site.configuration())
+    let clean = try await SinkctlProcess.run(["audit", "--config", file])
+    #expect(clean.code == 0 && clean.error.isEmpty, "\(clean)")
+    #expect(clean.out.hasSuffix("every offset is accounted for once: 500 in 2 partitions\n"), "\(clean)")
+
+    _ = try await site.clickhouse.queryText("ALTER TABLE events DELETE WHERE id IN (3, 4)")
+    _ = try await site.clickhouse.queryText("INSERT INTO events SELECT * FROM events WHERE id = 9")
+    try await program.wait("the rows are gone") { try await site.rows() == 496 }
+    let broken = try await SinkctlProcess.run(["audit", "--config", file, "--json"])
+    #expect(broken.code == 1 && broken.error.isEmpty, "\(broken)")
+    let object = try #require(JSONSerialization.jsonObject(with: Data(broken.out.utf8)) as? [String: Any])
+    #expect(object["ok"] as? Bool == false && object["offsets"] as? Int == 500)
+    #expect(object["missing"] as? Int == 2 && object["doubled"] as? Int == 1 && object["dead_letters"] as? Int == 2)
+    let partitions = try #require(object["partitions"] as? [[String: Any]])
+    let kinds = partitions.flatMap { $0["findings"] as? [[String: Any]] ?? [] }.compactMap { $0["kind"] as? String }
+    #expect(Set(kinds) == ["missing_row", "doubled"], "\(broken.out)")
+    let text = try await SinkctlProcess.run(["audit", "--config", file])
+    #expect(
+      text.code == 1 && text.out.contains(": should be in the table\n") && text.out.contains(": 2 rows\n"), "\(text)")
+    #expect(text.out.hasSuffix("of 500 offsets 2 are missing, and 1 is there more than once\n"), "\(text)")
+  }
+
   @Test func onATerminalALineStandsAndControlCDrains() async throws {
     let site = try await RunSite.make()
     try await site.produce(0..<100)

@@ -102,6 +102,7 @@ extension ClickHouseClient {
   static let wantedSettings = [
     "async_insert", "insert_deduplicate", "deduplicate_blocks_in_dependent_materialized_views",
     "http_write_exception_in_output_format", "insert_deduplication_token", "input_format_null_as_default",
+    "select_sequential_consistency",
   ]
 
   /// Asks the server once which of these settings it knows: an unknown one is error 115. Whoever inserts through a

@@ -53,7 +53,7 @@ enum ExitCode: Int32, Sendable, CaseIterable {
   var meaning: String {
     switch self {
     case .done: "done, or drained after a signal"
-    case .findings: "findings of 'check'; a record that cannot become a row where dead_letters is 'stop'"
+    case .findings: "findings of 'check' or 'audit'; a record that cannot become a row where dead_letters is 'stop'"
     case .usage: "the command line cannot be read"
     case .unreachable: "a server cannot be reached; 'run' waits for it, and ends so where it could not drain in time"
     case .software: "a failure inside, or another process has taken over our instance id"

@@ -1,8 +1,10 @@
 /// Every command that there is.
 enum CommandTable {
   static let all: [Command] = [
-    RunCommand.command, CheckCommand.command, ProduceCommand.command, DemoCommand.command, VersionCommand.command,
-    Completions.command, ManualPage.command, HelpText.help,
+    RunCommand.command, CheckCommand.command,
+    AuditCommand.command,
+    ProduceCommand.command, DemoCommand.command, VersionCommand.command, Completions.command, ManualPage.command,
+    HelpText.help,
   ]
 
   static func find(_ name: String) -> Command? { all.first { $0.name == name } }

@@ -141,7 +141,7 @@ extension ExitCode {
     case .unreachable, .notDrained: self = .unreachable
     case .refused: self = .refused
     case .deadLetter: self = .findings
-    case .fenced, .alreadyRunning, .kafka: self = .software
+    case .fenced, .alreadyRunning, .cancelled, .kafka: self = .software
     }
   }
 }

@@ -11,13 +11,13 @@ final class SinkRun: Sendable {
   private let log: EventLog
   private let work: Task<PipelineError?, Never>
 
-  init(_ configuration: PipelineConfiguration) throws {
+  init(_ configuration: PipelineConfiguration, transforms: [String: any Transform] = [:]) throws {
     let log = EventLog()
     self.log = log
     var configuration = configuration
     configuration.logger = Logger(source: "pipeline", level: .debug, handler: log.add)
     configuration.kafka.logger = Logger(source: "kafka", level: .info, handler: log.add)
-    let pipeline = try Pipeline(configuration)
+    let pipeline = try Pipeline(configuration, transforms: transforms)
     self.pipeline = pipeline
     work = Task {
       do throws(PipelineError) {
@@ -101,9 +101,10 @@ extension RecordLedger {
 
 /// Runs a pipeline around a test's body; it is gone afterwards, however that ends.
 func withSink<Result: Sendable>(
-  _ configuration: PipelineConfiguration, _ body: (SinkRun) async throws -> Result
+  _ configuration: PipelineConfiguration, transforms: [String: any Transform] = [:],
+  _ body: (SinkRun) async throws -> Result
 ) async throws -> Result {
-  let sink = try SinkRun(configuration)
+  let sink = try SinkRun(configuration, transforms: transforms)
   do {
     let result = try await body(sink)
     await sink.stop()
