@@ -45,22 +45,25 @@ public enum FreePorts {
 /// One question and its answer, with a server on loopback that closes after it.
 public enum Loopback {
   public static func exchange(port: Int, _ question: String) throws -> String {
+    String(decoding: try exchange(port: port, Array(question.utf8)), as: UTF8.self)
+  }
+
+  public static func exchange(port: Int, _ bytes: [UInt8]) throws -> [UInt8] {
     guard let socket = connected(to: port) else { throw ServerProblem(message: "nobody listens on port \(port)") }
     defer { close(socket) }
-    var patience = timeval(tv_sec: 5, tv_usec: 0)
+    var patience = timeval(tv_sec: 20, tv_usec: 0)
     unsafe setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-    let bytes = Array(question.utf8)
     guard unsafe send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
       throw ServerProblem(message: "port \(port) takes nothing: errno \(errno)")
     }
     var answer: [UInt8] = []
-    var part = [UInt8](repeating: 0, count: 4096)
+    var part = [UInt8](repeating: 0, count: 1 << 16)
     while true {
       let count = unsafe recv(socket, &part, part.count, 0)
       guard count > 0 else { break }
       answer += part[..<count]
     }
-    return String(decoding: answer, as: UTF8.self)
+    return answer
   }
 
   static func connected(to port: Int) -> Int32? {
