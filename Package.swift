@@ -45,6 +45,7 @@ let package = Package(
     system("CSinkZstd", pkgConfig: "libzstd", apt: "libzstd-dev", brew: "zstd"),
     system("CSinkYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev", brew: "libyaml"),
     system("CSinkMicrohttpd", pkgConfig: "libmicrohttpd", apt: "libmicrohttpd-dev", brew: "libmicrohttpd"),
+    system("CSinkCrypto", pkgConfig: "libcrypto", apt: "libssl-dev", brew: "openssl@3"),
     .systemLibrary(name: "CSinkLibc"),
 
     library("SinkBytes", ["CSinkLibc"], linked: ["m"]),
@@ -64,7 +65,7 @@ let package = Package(
       name: "sinkctl",
       dependencies: [
         "Pipeline", "KafkaClient", "ClickHouseClient", "KafkaTestKit", "SinkBytes", "SinkThreads", "SinkTelemetry",
-        "CSinkYAML", "CSinkMicrohttpd", "CSinkLibc",
+        "CSinkYAML", "CSinkMicrohttpd", "CSinkCrypto", "CSinkLibc",
       ],
       swiftSettings: settings),
 

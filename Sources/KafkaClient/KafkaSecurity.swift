@@ -38,7 +38,8 @@ public struct KafkaSecurity: Sendable {
     let password: Secret
   }
 
-  let tls: TLS?
+  /// nil: connections are not encrypted.
+  public let tls: TLS?
   let sasl: SASL?
 
   /// Who we are in a broker's ACLs, by Kafka's own rules; nil where the broker makes a name of our certificate.

@@ -1,10 +1,11 @@
 internal import Pipeline
+internal import SinkThreads
 
 enum CheckCommand {
   static let command = Command(
     name: "check", summary: "Looks at a configuration and at the servers that it names; moves nothing.",
     discussion: """
-      First the file: every problem at once, each with its line. Then the servers: reachable, authorised, topics there,
+      First the file and the certificates that it names: every problem at once, each with its line. Then the servers: reachable, authorised, topics there,
       tables and columns fitting the routes. Exits with 0 where 'run' would start, 78 for the file, 69 where a server
       cannot be reached, 77 where one refuses us or lacks a table or topic, 1 for other findings.
       """,
@@ -20,13 +21,16 @@ enum CheckCommand {
       report(found.problems.map { Finding($0.mark, "configuration", nil, $0.message) }, path, arguments)
       return .configuration
     case .success(let configuration):
+      let notes = CertificateCheck(now: TimeSource.system.wallNanoseconds() / 1_000_000_000).notes(configuration)
       let found = arguments.has("offline") ? [] : await checkServers(configuration)
-      report(
-        found.map { Finding(configuration.mark(of: $0.setting), $0.code.rawValue, $0.setting, $0.message) }, path,
-        arguments)
+      let findings =
+        notes.map {
+          Finding(configuration.mark(of: $0.setting), "certificate", $0.setting, $0.message, isWarning: $0.isWarning)
+        } + found.map { Finding(configuration.mark(of: $0.setting), $0.code.rawValue, $0.setting, $0.message) }
+      report(findings, path, arguments)
       if found.contains(where: { $0.code == .unreachable }) { return .unreachable }
       if found.contains(where: { $0.code == .refused }) { return .refused }
-      return found.isEmpty ? .done : .findings
+      return findings.allSatisfy(\.isWarning) ? .done : .findings
     }
   }
 
@@ -43,8 +47,11 @@ enum CheckCommand {
     let code: String
     let setting: String?
     let message: String
+    /// `run` would start all the same.
+    let isWarning: Bool
 
-    init(_ mark: SourceMark?, _ code: String, _ setting: String?, _ message: String) {
+    init(_ mark: SourceMark?, _ code: String, _ setting: String?, _ message: String, isWarning: Bool = false) {
+      self.isWarning = isWarning
       self.mark = mark
       self.code = code
       self.setting = setting
@@ -57,11 +64,11 @@ enum CheckCommand {
     let findings = findings.sorted { ($0.mark?.line ?? .max, $0.message) < ($1.mark?.line ?? .max, $1.message) }
     guard !arguments.has("json") else { return Terminal.out(json(findings, path, isOffline: isOffline)) }
     for finding in findings {
-      Terminal.out(ConfigurationProblem(file: path, mark: finding.mark, message: finding.message).description)
+      let words = (finding.isWarning ? "warning: " : "") + finding.message
+      Terminal.out(ConfigurationProblem(file: path, mark: finding.mark, message: words).description)
     }
-    guard findings.isEmpty else {
-      return Terminal.out("\(findings.count) \(findings.count == 1 ? "finding" : "findings")")
-    }
+    let count = findings.count { !$0.isWarning }
+    guard count == 0 else { return Terminal.out("\(count) \(count == 1 ? "finding" : "findings")") }
     Terminal.out("\(path): \(isOffline ? "the file is well; no server was asked" : "all is well: 'run' would start")")
   }
 
@@ -69,7 +76,7 @@ enum CheckCommand {
     var json = JSONText()
     json.object { json in
       json.field("file", path)
-      json.field("ok", findings.isEmpty)
+      json.field("ok", findings.allSatisfy(\.isWarning))
       json.field("servers_asked", !isOffline)
       json.field("findings") { json in
         for finding in findings {
@@ -77,6 +84,7 @@ enum CheckCommand {
             json.field("line", finding.mark?.line)
             json.field("column", finding.mark?.column)
             json.field("code", finding.code)
+            json.field("level", finding.isWarning ? "warning" : "error")
             json.field("setting", finding.setting)
             json.field("message", finding.message)
           }

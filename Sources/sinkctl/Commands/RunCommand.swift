@@ -58,6 +58,7 @@ enum RunCommand {
       }
     }
     summarize(configuration)
+    warnOfCertificates(configuration)
     let code = await supervise(pipeline, writer, configuration.pipeline.logger)
     admin?.stop()
     return code
@@ -123,6 +124,16 @@ enum RunCommand {
       pipeline.logger.info(
         "route",
         ["topics": route.topics.joined(separator: ","), "table": route.table, "delivery": route.delivery.rawValue])
+    }
+  }
+
+  /// A server may still take what is wrong with them, so the run goes on.
+  private static func warnOfCertificates(_ configuration: SinkctlConfiguration) {
+    let now = TimeSource.system.wallNanoseconds() / 1_000_000_000
+    for note in CertificateCheck(now: now).notes(configuration) {
+      configuration.pipeline.logger.warning(
+        note.isWarning ? "a certificate must be renewed" : "a TLS file cannot be used as it is",
+        ["setting": note.setting, "reason": note.message])
     }
   }
 
