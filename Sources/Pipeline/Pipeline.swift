@@ -15,7 +15,7 @@ public final class Pipeline: Sendable {
   let transforms: [String: any Transform]
   private let shared = PipelineShared()
   private let registry = MetricsRegistry()
-  private let time: TimeSource
+  let time: TimeSource
   private let hasRun = Atomic<Bool>(false)
 
   /// - Parameter transforms: by the names that the routes use.

@@ -17,6 +17,8 @@ public struct PipelineError: Error, Sendable, CustomStringConvertible {
     case notDrained = "not_drained"
     /// The task was cancelled before there was an answer (`audit`).
     case cancelled
+    /// The group has members, or they have committed meanwhile: its offsets cannot be set now.
+    case groupInUse = "group_in_use"
     /// librdkafka's handle has failed for good.
     case kafka
   }
@@ -35,7 +37,7 @@ public struct PipelineError: Error, Sendable, CustomStringConvertible {
   }
 
   /// Whether the same start may succeed later with nothing changed on our side.
-  public var isRetriable: Bool { code == .unreachable || code == .notDrained || code == .kafka }
+  public var isRetriable: Bool { [.unreachable, .notDrained, .groupInUse, .kafka].contains(code) }
 
   public var description: String {
     ([message] + details.map { "  - \($0)" }).joined(separator: "\n")

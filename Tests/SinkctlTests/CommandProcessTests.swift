@@ -36,6 +36,16 @@ import Testing
     (["audit", "--config", "x", "--partitions", "5-1"], "--partitions '5-1' must be numbers and ranges"),
     (["audit", "--config", "x", "--from", "yesterday"], "--from 'yesterday' must be an offset, or a time such as"),
     (["help", "nothing"], "there is no command 'nothing'"),
+    (["offsets", "--config", "x", "rest"], "offsets takes 'reset' or nothing, not 'rest'"),
+    (["offsets", "--config", "x", "--yes"], "--yes goes with 'offsets reset'"),
+    (["offsets", "reset", "--config", "x"], "offsets reset needs --to PLACE"),
+    (["offsets", "reset", "--config", "x", "--to", "noon"], "--to 'noon' is none of earliest, latest"),
+    (["offsets", "reset", "--config", "x", "--to", "-1x"], "--to '-1x' is none of"),
+    (["offsets", "reset", "--config", "x", "--to", "1", "--yes", "--dry-run"], "--yes and --dry-run contradict"),
+    (["offsets", "reset", "--config", "x", "--to", "1", "--wait", "long"], "--wait 'long' must be a time"),
+    (["offsets", "--config", "x", "--topic", "events/a"], "must be a topic, or one partition of it such as events/0"),
+    (["offsets", "--config", "x", "--partitions", "1"], "--partitions goes with --topic"),
+    (["recover", "--config", "x", "--take-as-landed", "--insert-again"], "contradict each other"),
   ])
   func aWrongCommandLineSaysWhatWouldBeRight(words: [String], message: String) async throws {
     let result = try await SinkctlProcess.run(words)

@@ -66,6 +66,8 @@ enum DeliveryFault: Error, Sendable, Equatable {
   case otherLog(committed: UInt64, present: UInt64)
   /// The log ends before an intent's range does.
   case truncated(Intent)
+  /// The log ends before what comes next.
+  case beyondLog(next: Int64, logEnd: Int64)
   /// The log no longer holds what comes next.
   case lostToRetention(next: Int64, logStart: Int64)
   /// An intent's range gives more rows than when it was declared: the log or its reading is another.

@@ -213,6 +213,13 @@ struct ExactlyOnceStateMachine: Sendable {
     return stop(id, .truncated(block.intent)) + advance(now)
   }
 
+  /// The log ends at `logEnd`, before what was to be read.
+  mutating func beyondLog(_ id: Int, logEnd: Int64, _ now: Moment) -> [DeliveryAction] {
+    guard let partition = partitions[id], partition.phase == .active else { return [] }
+    guard partition.reader == .cut else { return truncated(id, now) }
+    return stop(id, .beyondLog(next: partition.position, logEnd: logEnd)) + advance(now)
+  }
+
   /// The log begins at `logStart` now, behind what was to be read.
   mutating func outOfRange(_ id: Int, logStart: Int64, _ now: Moment) -> [DeliveryAction] {
     guard var partition = partitions[id], partition.phase == .active else { return [] }

@@ -51,13 +51,18 @@ final class RangeCounter: Sendable {
     }
   }
 
+  static func query(
+    _ what: String, _ table: TableName, _ partition: TopicPartition, _ first: Int64, _ last: Int64
+  ) -> String {
+    "SELECT \(what) FROM \(table.sql) WHERE _topic = \(TableName.literal(partition.topic))"
+      + " AND _partition = \(partition.partition) AND _offset BETWEEN \(first) AND \(last)"
+      + " SETTINGS select_sequential_consistency = 1"
+  }
+
   private func offsets(
     _ what: String, _ table: TableName, _ partition: TopicPartition, _ first: Int64, _ last: Int64
   ) async throws(ClickHouseError) -> [Int64] {
-    let text = try await client.queryText(
-      "SELECT \(what) FROM \(table.sql) WHERE _topic = \(TableName.literal(partition.topic))"
-        + " AND _partition = \(partition.partition) AND _offset BETWEEN \(first) AND \(last)"
-        + " SETTINGS select_sequential_consistency = 1")
+    let text = try await client.queryText(Self.query(what, table, partition, first, last))
     return text.split(separator: "\n").compactMap { Int64($0) }
   }
 

@@ -51,9 +51,10 @@ extension PipelineHandler {
     case .stopped(let id, let fault):
       guard let partition = partitions[id] else { return }
       let name = partition.topicPartition.description
-      _ = context.alarms.raise(name, fault.message)
+      let reason = fault.message(of: partition.topicPartition)
+      _ = context.alarms.raise(name, reason)
       context.logger.error(
-        "a partition stands still until somebody has looked", ["partition": name, "reason": fault.message])
+        "a partition stands still until somebody has looked", ["partition": name, "reason": reason])
     }
   }
 

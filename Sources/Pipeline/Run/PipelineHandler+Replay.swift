@@ -205,7 +205,7 @@ extension PipelineHandler {
       }
       let now = moment(control)
       exactly?.tell { machine in
-        if position > log.high { return machine.truncated(partition.id, now) }
+        if position > log.high { return machine.beyondLog(partition.id, logEnd: log.high, now) }
         return machine.outOfRange(partition.id, logStart: log.low, now)
       }
       perform(control)

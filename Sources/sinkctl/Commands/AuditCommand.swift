@@ -102,7 +102,7 @@ enum AuditCommand {
 
 extension DateTimeText {
   /// UTC where the text names no zone.
-  fileprivate var millisecondsSinceEpoch: Int64 {
+  var millisecondsSinceEpoch: Int64 {
     var fraction = Int64(fraction)
     for _ in 0..<max(0, 3 - fractionDigits) { fraction *= 10 }
     for _ in 0..<max(0, fractionDigits - 3) { fraction /= 10 }

@@ -47,16 +47,20 @@ enum ExitCode: Int32, Sendable, CaseIterable {
   case usage = 64
   case unreachable = 69
   case software = 70
+  case busy = 75
   case refused = 77
   case configuration = 78
 
   var meaning: String {
     switch self {
     case .done: "done, or drained after a signal"
-    case .findings: "findings of 'check' or 'audit'; a record that cannot become a row where dead_letters is 'stop'"
+    case .findings:
+      "findings of 'check', 'audit', 'offsets' or 'recover'; a record that cannot become a row where dead_letters is "
+        + "'stop'"
     case .usage: "the command line cannot be read"
     case .unreachable: "a server cannot be reached; 'run' waits for it, and ends so where it could not drain in time"
     case .software: "a failure inside, or another process has taken over our instance id"
+    case .busy: "the group has members, so that its offsets cannot be set now"
     case .refused: "a server refuses us: credentials, grants, a missing table or topic"
     case .configuration: "the configuration cannot work"
     }

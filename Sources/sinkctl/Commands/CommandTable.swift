@@ -2,7 +2,7 @@
 enum CommandTable {
   static let all: [Command] = [
     RunCommand.command, CheckCommand.command,
-    AuditCommand.command,
+    OffsetsCommand.command, RecoverCommand.command, AuditCommand.command,
     ProduceCommand.command, DemoCommand.command, VersionCommand.command, Completions.command, ManualPage.command,
     HelpText.help,
   ]

@@ -29,6 +29,7 @@ enum Completions {
     switch operand {
     case "SHELL": shells.map(\.name).joined(separator: " ")
     case "[COMMAND]": commands
+    case "[reset]": "reset"
     default: nil
     }
   }

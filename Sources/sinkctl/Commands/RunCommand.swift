@@ -153,6 +153,7 @@ extension ExitCode {
     case .refused: self = .refused
     case .deadLetter: self = .findings
     case .fenced, .alreadyRunning, .cancelled, .kafka: self = .software
+    case .groupInUse: self = .busy
     }
   }
 }

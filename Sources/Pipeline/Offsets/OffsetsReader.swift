@@ -1,0 +1,134 @@
+internal import ClickHouseClient
+internal import KafkaClient
+internal import SinkThreads
+
+/// Asks Kafka and ClickHouse what a pipeline's group holds, without joining it.
+struct OffsetsReader {
+  struct Answer {
+    let membership: KafkaAdmin.Group?
+    let partitions: [FoundPartition]
+    let notes: [String]
+    /// The routes' tables, where ClickHouse could be asked; with a place for each route.
+    let tables: [Int: ResolvedRoute]
+  }
+
+  private struct Place {
+    let partition: TopicPartition
+    let route: Int
+  }
+
+  /// How long a question may take.
+  static let patience = Duration.seconds(15)
+
+  let configuration: PipelineConfiguration
+  let admin: KafkaAdmin
+  let client: ClickHouseClient
+  let time: TimeSource
+
+  func read() async throws(PipelineError) -> Answer {
+    var notes: [String] = []
+    let places: [Place]
+    let tables: [Int: ResolvedRoute]
+    let kafka: (committed: [CommittedOffset], starts: [CommittedOffset], ends: [CommittedOffset])
+    let membership: KafkaAdmin.Group?
+    do throws(KafkaError) {
+      let cluster = try await admin.metadata(within: Self.patience)
+      let topics = Dictionary(cluster.topics.map { ($0.name, $0) }) { first, _ in first }
+      places = try self.places(topics, &notes)
+      async let found = readTables()
+      async let group = readGroup()
+      kafka = try await readOffsets(places.map(\.partition))
+      let (resolved, tableNotes) = await found
+      let (described, groupNotes) = await group
+      tables = resolved
+      membership = described
+      notes += tableNotes + groupNotes
+    } catch {
+      throw PipelineError(PipelineError.code(of: error), "Kafka: \(error.message)", cause: error)
+    }
+    let now = time.wallNanoseconds() / 1_000_000_000
+    let byPartition = [kafka.committed, kafka.starts, kafka.ends].map { answers in
+      Dictionary(answers.map { ($0.partition, $0) }) { first, _ in first }
+    }
+    let partitions = places.map { place in
+      FoundPartition(
+        FoundPartition.Facts(
+          partition: place.partition, route: place.route, configuration: configuration.routes[place.route],
+          start: configuration.kafka.start, delivery: tables[place.route]?.delivery,
+          committed: byPartition[0][place.partition], logStart: byPartition[1][place.partition],
+          logEnd: byPartition[2][place.partition]), wallSeconds: now)
+    }
+    return Answer(membership: membership, partitions: partitions, notes: notes, tables: tables)
+  }
+
+  private func readOffsets(
+    _ partitions: [TopicPartition]
+  ) async throws(KafkaError) -> ([CommittedOffset], [CommittedOffset], [CommittedOffset]) {
+    let committed = try await admin.committedOffsets(
+      group: configuration.kafka.group, partitions, within: Self.patience)
+    let starts = try await admin.offsets(partitions, at: .earliest, within: Self.patience)
+    let ends = try await admin.offsets(partitions, at: .latest, within: Self.patience)
+    return (committed, starts, ends)
+  }
+
+  private func readGroup() async -> (KafkaAdmin.Group?, notes: [String]) {
+    do throws(KafkaError) {
+      return (try await admin.describeGroup(configuration.kafka.group, within: Self.patience), [])
+    } catch {
+      return (nil, ["who is in the group is not known: \(error.message)"])
+    }
+  }
+
+  /// What exactly once would go by now.
+  private func readTables() async -> ([Int: ResolvedRoute], notes: [String]) {
+    guard configuration.isExactlyOnce else { return ([:], []) }
+    do throws(PipelineError) {
+      let reader = SchemaReader(client: client, logger: configuration.logger)
+      let (resolved, findings) = try await reader.survey(configuration.routes)
+      var tables: [Int: ResolvedRoute] = [:]
+      for route in resolved {
+        let index = configuration.routes.firstIndex {
+          $0.table == route.configuration.table && $0.topics == route.configuration.topics
+        }
+        if let index { tables[index] = route }
+      }
+      return (tables, findings.map { "\($0.setting): \($0.message)" })
+    } catch {
+      return ([:], ["how long blocks may be sent again is not known: \(error.message)"])
+    }
+  }
+
+  /// - Throws: `unknownTopicOrPartition` where there is not one topic.
+  private func places(
+    _ topics: [String: KafkaAdmin.Topic], _ notes: inout [String]
+  ) throws(KafkaError) -> [Place] {
+    var routes: [String: Int] = [:]
+    var patterns: [(TopicPattern, Int)] = []
+    for (index, route) in configuration.routes.enumerated() {
+      for name in route.topics {
+        if name.hasPrefix("^") {
+          if let pattern = try? TopicPattern(name) { patterns.append((pattern, index)) }
+        } else if topics[name] == nil {
+          notes.append("topic '\(name)' does not exist, or this user may not see it")
+        } else {
+          routes[name] = index
+        }
+      }
+    }
+    for name in topics.keys where routes[name] == nil {
+      if let (_, index) = patterns.first(where: { $0.0.matches(name) }) { routes[name] = index }
+    }
+    var places: [Place] = []
+    for (name, route) in routes.sorted(by: { $0.key < $1.key }) {
+      guard let topic = topics[name] else { continue }
+      if let error = topic.error { notes.append(error.message) }
+      places += topic.partitions.map { Place(partition: TopicPartition(name, $0.partition), route: route) }
+    }
+    guard !places.isEmpty else {
+      throw KafkaError(
+        code: .unknownTopicOrPartition,
+        message: notes.isEmpty ? "no topic matches the routes" : notes.joined(separator: "; "))
+    }
+    return places.sorted { $0.partition < $1.partition }
+  }
+}

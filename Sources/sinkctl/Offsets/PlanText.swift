@@ -1,0 +1,94 @@
+internal import KafkaClient
+internal import Pipeline
+
+/// What a reset or a recovery does, for people.
+enum PlanText {
+  static func describe(_ plan: OffsetPlan, isWritten: Bool, isWriting: Bool) -> String {
+    var sections = [OffsetsText.groupLine(plan.group, plan.membership)]
+    if !plan.steps.isEmpty { sections.append(table(plan.steps)) }
+    let details =
+      plan.steps.flatMap(details) + plan.refused.flatMap { stay($0, "refused: ") } + untouched(plan.untouched)
+    if !details.isEmpty { sections.append(details.joined(separator: "\n")) }
+    if !plan.notes.isEmpty { sections.append(plan.notes.map { "note: \($0)" }.joined(separator: "\n")) }
+    sections.append(ending(plan, isWritten: isWritten, isWriting: isWriting))
+    return sections.joined(separator: "\n\n")
+  }
+
+  private static func table(_ steps: [OffsetPlan.Step]) -> String {
+    var table = TextTable([
+      ("partition", .left), ("committed", .right), ("becomes", .right), ("never read", .right), ("read again", .right),
+    ])
+    for step in steps {
+      table.add([
+        step.partition.description, OffsetsText.number(step.before.committed), OffsetsText.number(step.offset),
+        OffsetsText.number(step.skipped), OffsetsText.number(step.again),
+      ])
+    }
+    return table.text
+  }
+
+  private static func details(_ step: OffsetPlan.Step) -> [String] {
+    blocks(step.blocks, step.partition.description) + step.remarks.map { "\(step.partition)  \($0)" }
+  }
+
+  private static func stay(_ stay: OffsetPlan.Stay, _ word: String) -> [String] {
+    blocks(stay.blocks, stay.partition.description) + ["\(stay.partition)  \(word)\(stay.reason)"]
+  }
+
+  /// One line for all that have the same reason, unless they have blocks to show.
+  private static func untouched(_ stays: [OffsetPlan.Stay]) -> [String] {
+    var lines = stays.filter { !$0.blocks.isEmpty }.flatMap { stay($0, "left as it is: ") }
+    let plain = Dictionary(grouping: stays.filter(\.blocks.isEmpty), by: \.reason).sorted { $0.key < $1.key }
+    for (reason, stays) in plain {
+      let names = stays.prefix(8).map(\.partition.description).joined(separator: " ")
+      lines.append("left as they are: \(names)\(stays.count > 8 ? " and \(stays.count - 8) more" : ""): \(reason)")
+    }
+    return lines
+  }
+
+  private static func blocks(_ blocks: [BlockPlan], _ name: String) -> [String] {
+    blocks.map { "\(name)  \(OffsetsText.block($0.block))\(found($0)); \(words($0.outcome))" }
+  }
+
+  private static func found(_ plan: BlockPlan) -> String {
+    guard let found = plan.found else { return "" }
+    let letters = found.deadLetters.map { ", \(OffsetsText.counted($0, "dead letter"))" } ?? ""
+    return
+      "; \(ProgressLine.grouped(found.table)) of \(ProgressLine.grouped(plan.block.rows)) are in the table\(letters)"
+  }
+
+  private static func words(_ outcome: BlockPlan.Outcome) -> String {
+    func rows(_ count: Int) -> String { OffsetsText.counted(count, "row") }
+    switch outcome {
+    case .settled: return "done"
+    case .left: return "the next run settles it by itself"
+    case .undecided(let lost, let doubled):
+      return "--take-as-landed loses up to \(rows(lost)), --insert-again doubles up to \(rows(doubled))"
+    case .taken(let lost): return "counts as inserted, up to \(rows(lost)) lost"
+    case .again(let doubled): return "is inserted again, up to \(rows(doubled)) doubled"
+    case .lost(let count): return "the log no longer has it, up to \(rows(count)) lost"
+    case .givenUp: return "given up: its rows may be in the table or not"
+    }
+  }
+
+  private static func ending(_ plan: OffsetPlan, isWritten: Bool, isWriting: Bool) -> String {
+    let members = plan.membership?.members ?? []
+    let again = plan.steps.reduce(Int64(0)) { $0 + $1.again }
+    let doubles =
+      again == 0
+      ? ""
+      : " What is read again is inserted again: its rows will be there twice, unless you delete them before the next run."
+    if isWritten {
+      return "Written, and read back: \(OffsetsText.counted(plan.steps.count, "partition")).\(doubles)"
+    }
+    if !plan.refused.isEmpty { return "Nothing was written\(isWriting ? "" : ", and would not be")." }
+    guard !plan.steps.isEmpty else { return "Nothing is to be done." }
+    if !members.isEmpty {
+      let names = members.prefix(5).map { OffsetsText.memberLine($0) }.joined(separator: "; ")
+      return "Nothing was written: the group has \(OffsetsText.counted(members.count, "member")) (\(names)). Stop "
+        + "\(members.count == 1 ? "it" : "them") first. One with an instance id stays in the group until its session is "
+        + "over, kafka.session_timeout after its process has ended: --wait 60s waits for that."
+    }
+    return "Nothing was written yet: say it again with --yes.\(doubles)"
+  }
+}

@@ -1,0 +1,143 @@
+import Foundation
+import TestServers
+import Testing
+
+@testable import KafkaClient
+@testable import Pipeline
+@testable import sinkctl
+
+/// What `offsets` and `recover` print, as people see it.
+@Suite struct OffsetsTextTests {
+  private static let pending = PendingBlock(
+    offsets: 1000...1999, rows: 990, declaredAt: 1_800_000_000, age: .seconds(12), token: "t", isDeadLetter: false,
+    windowLeft: .seconds(238), isOfOtherMapping: false)
+
+  private static func partition(
+    _ number: Int32, committed: Int64?, _ commit: PartitionOffsets.Commit = .intents, metadata: String = "",
+    pending: [PendingBlock] = [], trouble: PartitionOffsets.Trouble? = nil
+  ) -> PartitionOffsets {
+    PartitionOffsets(
+      partition: TopicPartition("events", number), table: "analytics.events", delivery: .exactlyOnce,
+      committed: committed, metadata: metadata, commit: commit, pending: pending, done: [], logStart: 0, logEnd: 12_345,
+      start: .earliest, trouble: trouble)
+  }
+
+  @Test func offsetsAsPeopleSeeThem() {
+    let member = KafkaAdmin.GroupMember(
+      id: "m-1", instanceID: "host-a", clientID: "sinkctl", host: "/10.0.0.7",
+      partitions: [TopicPartition("events", 0), TopicPartition("events", 1)])
+    let offsets = PipelineOffsets(
+      group: "sink", membership: KafkaAdmin.Group(state: .stable, assignor: "cooperative-sticky", members: [member]),
+      partitions: [
+        Self.partition(0, committed: 1000, pending: [Self.pending]),
+        Self.partition(1, committed: 5, .foreign, metadata: "a\u{1B}b", trouble: .foreignCommit),
+        Self.partition(2, committed: nil, .none),
+      ], notes: ["topic 'x' does not exist, or this user may not see it"])
+    #expect(
+      OffsetsText.describe(offsets, config: "s.yaml") == """
+        group sink: Stable, 1 member
+          host-a at 10.0.0.7: events/0,1
+
+        partition  table             committed  log begins  log ends     lag  pending            commit
+        events/0   analytics.events      1,000           0    12,345  11,345  1 block, 990 rows  ours
+        events/1   analytics.events          5           0    12,345  12,340  -                  of another program
+        events/2   analytics.events          -           0    12,345  12,345  -                  none
+        lag of all: 36,030
+
+        events/0  offsets 1,000–1,999: 990 rows, declared 12 s ago, may be sent again for 3 min more
+        events/1  another program has committed this offset (its metadata is 'a?b')
+        events/1  what to do: sinkctl recover --config s.yaml --topic events/1
+
+        note: topic 'x' does not exist, or this user may not see it
+        """)
+  }
+
+  @Test func aChoiceAsPeopleSeeIt() {
+    let block = BlockPlan(
+      block: Self.pending, found: FoundRows(table: 400, deadLetters: 2), outcome: .undecided(lost: 588, doubled: 400))
+    let plan = OffsetPlan(
+      group: "sink", membership: KafkaAdmin.Group(state: .empty, assignor: "", members: []), steps: [],
+      untouched: [
+        OffsetPlan.Stay(partition: TopicPartition("events", 1), reason: "stands there already", blocks: []),
+        OffsetPlan.Stay(partition: TopicPartition("events", 2), reason: "stands there already", blocks: []),
+      ],
+      refused: [
+        OffsetPlan.Stay(
+          partition: TopicPartition("events", 0), reason: "choose --take-as-landed or --insert-again", blocks: [block])
+      ], notes: [])
+    #expect(
+      PlanText.describe(plan, isWritten: false, isWriting: false) == """
+        group sink: Empty, nobody is in it
+
+        events/0  offsets 1,000–1,999: 990 rows, declared 12 s ago, may be sent again for 3 min more; 400 of 990 are in \
+        the table, 2 dead letters; --take-as-landed loses up to 588 rows, --insert-again doubles up to 400 rows
+        events/0  refused: choose --take-as-landed or --insert-again
+        left as they are: events/1 events/2: stands there already
+
+        Nothing was written, and would not be.
+        """)
+  }
+
+  @Test(
+    arguments: [
+      ("earliest", .earliest), ("latest", .latest), ("0", .offset(0)), ("17", .offset(17)), ("+5", .shift(5)),
+      ("-1000", .shift(-1000)), ("1970-01-01T00:00:01Z", .time(1000)), ("1970-01-01 01:00:00.25+01:00", .time(250)),
+      ("2026-11-24T10:00:00.1234567Z", .time(1_795_514_400_123)), ("2026-11-24", .time(1_795_478_400_000)),
+    ] as [(String, OffsetReset.Target)])
+  func places(text: String, target: OffsetReset.Target) throws {
+    #expect(try OffsetArguments.target(text) == target)
+  }
+
+  @Test func topicsAndPartitions() throws {
+    func selection(_ options: [String: [String]]) throws -> PartitionSelection {
+      try OffsetArguments.selection(Arguments(options: options, operands: []))
+    }
+    #expect(try selection([:]) == .all)
+    #expect(try selection(["topic": ["a.b"]]) == PartitionSelection(topic: "a.b"))
+    #expect(try selection(["topic": ["a/7"]]) == PartitionSelection(topic: "a", partitions: [7]))
+    let listed = try selection(["topic": ["a"], "partitions": ["0,3-5"]])
+    #expect(listed == PartitionSelection(topic: "a", partitions: [0, 3, 4, 5]))
+  }
+
+  /// The program against a real broker: the mock cluster answers no admin's question about groups.
+  @Test(
+    .enabled(if: TestMachine.kafkaScript != nil, "needs Java and SINK_KAFKA_BROKER_SCRIPT"), .timeLimit(.minutes(2)))
+  func theProgramShowsAndSetsOffsets() async throws {
+    let broker = try await KafkaBroker.start(version: "4.4.0")
+    let admin = try KafkaAdmin(brokers: [broker.bootstrap])
+    try await admin.createTopic("cli", partitions: 2, within: .seconds(30))
+    let producer = try KafkaProducer(KafkaProducerConfiguration(brokers: [broker.bootstrap]))
+    for index in 0..<10 { try await producer.send(topic: "cli", partition: Int32(index % 2), value: [1]) }
+    await producer.close(within: .seconds(5))
+    let directory = try TemporaryDirectory()
+    let file = try directory.write(
+      "t.yaml",
+      """
+      kafka: {brokers: ["\(broker.bootstrap)"], group: cli}
+      clickhouse: {url: "http://127.0.0.1:1"}
+      routes: [{topic: cli, table: t, delivery: at_least_once}]
+      """)
+    func run(_ words: String...) async throws -> (code: Int32, json: [String: Any]) {
+      let result = try await SinkctlProcess.run(words + ["--config", file, "--json"])
+      let json = try JSONSerialization.jsonObject(with: Data(result.out.utf8)) as? [String: Any]
+      return (result.code, try #require(json, "\(result)"))
+    }
+    func committed() async throws -> [Int?] {
+      let (code, json) = try await run("offsets")
+      #expect(code == 0)
+      return try #require(json["partitions"] as? [[String: Any]]).map { $0["committed"] as? Int }
+    }
+    #expect(try await committed() == [nil, nil])
+    let dry = try await run("offsets", "reset", "--to", "3", "--topic", "cli/1")
+    #expect(dry.code == 0 && dry.json["written"] as? Bool == false)
+    #expect(try await committed() == [nil, nil])
+    let wet = try await run("offsets", "reset", "--to", "3", "--topic", "cli/1", "--yes")
+    #expect(wet.code == 0 && wet.json["written"] as? Bool == true, "\(wet)")
+    #expect(try await committed() == [nil, 3])
+    let refused = try await run("offsets", "reset", "--to", "+1", "--yes")
+    #expect(refused.code == 1 && refused.json["written"] as? Bool == false)
+    #expect(try await run("recover").code == 0)
+    let wrong = try await SinkctlProcess.run(["offsets", "--config", file, "--topic", "cil"])
+    #expect(wrong.code == 78 && wrong.error.contains("no route reads a topic 'cil'; they read cli"), "\(wrong)")
+  }
+}
