@@ -195,7 +195,7 @@ def suspend(world):
     """SIGSTOP for longer than the session, then SIGCONT: its partitions are another's meanwhile."""
     member = victim(world)
     member.signal(signal.SIGSTOP)
-    time.sleep(world.options.session + world.random.uniform(0.5, 6))
+    time.sleep(world.options.session * world.random.uniform(1.1, 2))
     member.signal(signal.SIGCONT)
 
 
@@ -206,7 +206,7 @@ def suspend_insert(world):
     rule = member.proxy.arm("hold", seconds=60)
     wait_for_insert(rule)
     member.signal(signal.SIGSTOP)
-    time.sleep(world.options.session + world.random.uniform(0.5, 3))
+    time.sleep(world.options.session * world.random.uniform(1.1, 1.5))
     rule.release.set()
     time.sleep(world.random.uniform(0, 1))
     member.signal(signal.SIGCONT)
@@ -400,3 +400,54 @@ def aborted(world):
         world.producer.go_on()
     if not isCaught:
         raise Skipped("no insert was under way")
+
+
+@deed("topic-made-again", needs=("direct",))
+def topic_made_again(world):
+    """A topic is deleted and made again with a longer log while a member of its own reads it: the member says so, or its rows
+    are right."""
+    name = "again%d" % len(world.gone)
+    world.create_topics(name)
+    world.create_table(name)
+    world.feed(name, 0, 500)
+    member = world.member("reader-" + name, topic=name)
+    world.gone.append(member)
+    try:
+        outcome = made_again(world, name, member)
+    finally:
+        member.kill()
+    world.note("topic-made-again: " + outcome)
+    if outcome not in ("said", "right"):
+        world.complain("topic-made-again: " + outcome)
+
+
+def made_again(world, name, member):
+    def rows(condition):
+        return int(world.front("SELECT count() FROM %s WHERE %s" % (name, condition)))
+
+    if not wait_until(lambda: rows("id < 500") == 500, 60):
+        return "the first 500 records did not come"
+    world.delete_topic(name)
+    time.sleep(world.random.choice([0, 0.3, 2]))
+    world.create_topics(name)
+    world.feed(name, 500, 2000)
+    wait_until(lambda: member.said("stands still") or member.process.poll() is not None or rows("id >= 500") == 2000, 60)
+    time.sleep(2)
+    counts = tuple(map(int, world.front("SELECT countIf(id < 500), uniqExactIf(id, id < 500), countIf(id >= 500), "
+                                        "uniqExactIf(id, id >= 500) FROM %s FORMAT TabSeparated" % name).split("\t")))
+    if counts[0] != counts[1] or counts[2] != counts[3]:
+        return "rows are doubled: %s" % (counts,)
+    if counts == (500, 500, 2000, 2000):
+        return "right"
+    if member.said("stands still") or member.process.poll() is not None:
+        return "said"
+    return "silence: %d of 2000 rows" % counts[2]
+
+
+def wait_until(condition, seconds):
+    deadline = time.time() + seconds
+    while time.time() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False

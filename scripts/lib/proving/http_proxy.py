@@ -1,7 +1,8 @@
 """An HTTP proxy for one member, in front of ClickHouse: it breaks single inserts on demand, and keeps a book of them."""
-import collections, re, socket, struct, threading, time, urllib.parse
+import array, collections, re, socket, struct, threading, time, urllib.parse
 
 Insert = collections.namedtuple("Insert", "at run token rows outcome")
+WIDTHS = {"UInt64": 8, "UInt32": 4, "Int64": 8, "Int32": 4}
 
 
 class Rule:
@@ -14,15 +15,16 @@ class Rule:
 
 
 class HTTPProxy:
-    def __init__(self, target):
+    def __init__(self, target, path):
+        """What goes through is written to the file at `path` as well, a line for each insert."""
         self.target, self.rules, self.book = target, [], []
+        self.file = open(path, "w", buffering=1)
         self.run = 0
         self.lock = threading.Lock()
         self.server = socket.socket()
         self.server.bind(("127.0.0.1", 0))
         self.server.listen(64)
         self.port = self.server.getsockname()[1]
-        self.isCut = False
         threading.Thread(target=self.accept, daemon=True).start()
 
     def arm(self, action, **options):
@@ -68,9 +70,10 @@ class HTTPProxy:
                 self.rules.pop(0)
             return rule
 
-    def note(self, run, token, rows, outcome):
+    def note(self, run, token, rows, places, outcome):
         with self.lock:
             self.book.append(Insert(time.time(), run, token, rows, outcome))
+            self.file.write("%.3f run %d %s %d rows %s %s\n" % (time.time(), run, token, rows, places, outcome))
 
     def forward(self, head, body):
         with socket.create_connection(("127.0.0.1", self.target), timeout=120) as upstream:
@@ -86,18 +89,19 @@ class HTTPProxy:
         if not query.get("query", [""])[0].startswith("INSERT"):
             connection.sendall(self.forward(head, body))
             return True
-        token, rows = query.get("insert_deduplication_token", [""])[0], native_rows(body)
+        token = query.get("insert_deduplication_token", [""])[0]
+        rows, places = read_native(body)
         rule = self.take_rule()
         if rule is None:
             answer = self.forward(head, body)
-            self.note(run, token, rows, "accepted" if answer.startswith(b"HTTP/1.1 200") else "refused")
+            self.note(run, token, rows, places, "accepted" if answer.startswith(b"HTTP/1.1 200") else "refused")
             connection.sendall(answer)
             return True
-        self.note(run, token, rows, rule.action)
+        self.note(run, token, rows, places, rule.action)
         rule.caught.set()
-        return self.misbehave(rule, connection, head, body, run, token, rows)
+        return self.misbehave(rule, connection, head, body, lambda outcome: self.note(run, token, rows, places, outcome))
 
-    def misbehave(self, rule, connection, head, body, run, token, rows):
+    def misbehave(self, rule, connection, head, body, note):
         if rule.action == "lose":
             rule.release.wait(rule.seconds)
             return reset(connection)
@@ -108,7 +112,7 @@ class HTTPProxy:
         if rule.action == "drip":
             time.sleep(min(1, rule.seconds))
         answer = self.forward(head, body)
-        self.note(run, token, rows, "landed")
+        note("landed" if answer.startswith(b"HTTP/1.1 200") else "refused")
         if rule.action == "hold-answer":
             rule.release.wait(rule.seconds)
         if rule.action == "reset-answer":
@@ -145,20 +149,48 @@ def read_message(file):
     return head, body
 
 
-def native_rows(body):
-    """A Native block begins with the numbers of its columns and rows, each a varint; members do not compress here."""
-    numbers, at = [], 0
-    for _ in range(2):
-        number = shift = 0
+def read_native(body):
+    """Rows of an uncompressed Native block, and where they are from as text: partition 3: 100-199 205-220."""
+    at = 0
+
+    def number():
+        nonlocal at
+        value = shift = 0
         while True:
             byte = body[at]
             at += 1
-            number |= (byte & 127) << shift
+            value |= (byte & 127) << shift
             shift += 7
             if byte < 128:
-                break
-        numbers.append(number)
-    return numbers[1]
+                return value
+
+    def text():
+        nonlocal at
+        size = number()
+        at += size
+        return body[at - size:at].decode(errors="replace")
+
+    columns, rows, found = number(), number(), {}
+    for _ in range(columns):
+        name, kind = text(), text()
+        if kind == "String":
+            for _ in range(rows):
+                size = number()
+                at += size
+        elif kind in WIDTHS:
+            if name in ("_partition", "_offset"):
+                found[name] = array.array("i" if kind == "Int32" else "q", body[at:at + rows * WIDTHS[kind]])
+            at += rows * WIDTHS[kind]
+        else:
+            break
+    places = ""
+    last = (None, None)
+    for place in zip(found.get("_partition", []), found.get("_offset", [])):
+        if place != (last[0], None if last[1] is None else last[1] + 1):
+            places += ("" if last[1] is None else "-%d " % last[1])
+            places += ("partition %d: " % place[0] if place[0] != last[0] else "") + str(place[1])
+        last = place
+    return rows, places + ("-%d" % last[1] if places else "")
 
 
 def reset(connection):

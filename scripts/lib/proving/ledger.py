@@ -35,8 +35,8 @@ class Producer(threading.Thread):
     refuses some, the table's constraint others."""
 
     def __init__(self, brokers, topic, ledger, rate, seed, bad_every=997, refused_every=20011):
-        super().__init__(daemon=True)
         from confluent_kafka import Producer as Client
+        super().__init__(daemon=True)
         self.topic, self.ledger, self.rate = topic, ledger, rate
         self.bad_every, self.refused_every = bad_every, refused_every
         self.random = random.Random(seed)
@@ -116,6 +116,9 @@ class Producer(threading.Thread):
     def finish(self):
         self.stopping = True
         self.join()
+        self.finish_feeding()
+
+    def finish_feeding(self):
         if self.client.flush(120):
             sys.exit("the producer does not know whether all its records are written")
 

@@ -24,7 +24,7 @@ log: {{level: info}}
 class Member:
     def __init__(self, options, directory, brokers, front_port, instance, topic="numbers", delivery=None):
         self.options, self.instance = options, instance
-        self.proxy = HTTPProxy(front_port)
+        self.proxy = HTTPProxy(front_port, os.path.join(directory, instance + ".inserts"))
         self.admin, = free_ports(1)
         self.path = os.path.join(directory, instance + ".yaml")
         self.log_path = os.path.join(directory, instance + ".log")
