@@ -15,8 +15,8 @@ extension PipelineHandler {
       let end = control.cachedWatermarks(partition.topicPartition)?.high
       let entry = PipelineStatus.Partition(
         topic: partition.topicPartition.topic, partition: partition.topicPartition.partition,
-        frontier: partition.ledger.frontier, position: partition.ledger.position, committed: partition.committed,
-        end: end)
+        frontier: exactly?.machine.partitions[partition.id]?.frontier ?? partition.ledger.frontier,
+        position: partition.ledger.position, committed: partition.committed, end: end)
       status.partitions.append(entry)
       publish(entry)
     }
