@@ -134,6 +134,8 @@ struct ExactlyOnceStateMachine: Sendable {
             // Somebody wrote after we had read, and our claim was refused: look again.
             partition = PartitionDelivery(target: partition.target, nonce: partition.nonce)
             try partition.takeOver(held, start: start, number: &lastNumber)
+          } else if partition.isSuperseded(by: held) {
+            return renew()
           } else {
             throw .foreignCommit(offset: held?.offset, metadata: held?.metadata ?? "")
           }

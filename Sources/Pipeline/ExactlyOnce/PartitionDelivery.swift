@@ -122,6 +122,12 @@ struct PartitionDelivery: Sendable {
     return committed
   }
 
+  /// Another member has claimed the partition since: our session was over, and nobody has told us yet.
+  func isSuperseded(by held: Snapshot?) -> Bool {
+    guard let held, let theirs = IntentMetadata(held.metadata, offset: held.offset) else { return false }
+    return theirs.lineage == lineage && theirs.nonce != nonce
+  }
+
   /// Our claim is known: from here on nobody else writes for the partition.
   mutating func claimed(_ now: Moment, _ rules: DeliveryRules) {
     phase = .active

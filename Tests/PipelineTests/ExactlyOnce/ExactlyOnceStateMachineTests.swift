@@ -226,6 +226,16 @@ import Testing
     #expect(bench.read(nil).contains(.stopped(1, .foreignCommit(offset: nil, metadata: ""))))
   }
 
+  /// One that slept for longer than its session finds another member's claim: nothing is wrong with the group.
+  @Test func anotherMembersClaimEndsTheHandleAndStopsNobody() throws {
+    var bench = Bench()
+    _ = try bench.open(start: 12)
+    bench.seconds += 60
+    let claim = IntentMetadata(lineage: 9, nonce: 77, fingerprint: 7, intents: [])
+    let text = try #require(claim.encoded())
+    #expect(bench.read(.init(offset: 500, metadata: text)) == [.cancel(1), .renew])
+  }
+
   @Test func aRefusedBlockIsHalvedDownToTheDeadLetter() throws {
     var bench = Bench()
     _ = try bench.open()
