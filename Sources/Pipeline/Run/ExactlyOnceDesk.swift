@@ -69,8 +69,17 @@ struct ReplayState {
   /// The open block is to end.
   var isEnding = false
   var permit: SendPermit?
-  /// Records of this batch were fetched before the last seek.
-  var staleBatch: UInt64?
+  /// What is handed over in this turn was fetched before the last seek.
+  private var staleTurn: UInt64?
+
+  mutating func sought(_ position: Int64, in turn: UInt64) {
+    cursor = position
+    staleTurn = turn
+  }
+
+  /// Whether what is handed over in a turn was fetched before the last seek. The end of the log, if it was, would pass for
+  /// the end of what was sought: everything up to it would count as read.
+  func isStale(_ turn: UInt64) -> Bool { staleTurn == turn }
 }
 
 /// Offsets that a block is made of again.
@@ -87,9 +96,9 @@ extension AssignedPartition {
     return fresh == 0 ? 0 : fresh + replay.knownRows
   }
 
-  /// Whether the records of a batch are to be taken; where not, they are gone, and what follows must be sought.
-  func takes(_ batch: UInt64) -> Bool {
-    if replay.staleBatch == batch { return false }
+  /// Whether the records of a turn are to be taken; where not, they are gone, and what follows must be sought.
+  func takes(_ turn: UInt64) -> Bool {
+    if replay.isStale(turn) { return false }
     if isReading, !replay.isEnding, replay.cursor != nil { return true }
     replay.cursor = nil
     return false

@@ -65,8 +65,7 @@ extension PipelineHandler {
     let position = partition.ledger.position
     guard partition.replay.cursor != position else { return }
     attempt("seek") { () throws(KafkaError) in try control.seek(partition.topicPartition, to: position) }
-    partition.replay.cursor = position
-    partition.replay.staleBatch = batchNumber
+    partition.replay.sought(position, in: turn)
   }
 
   func pause(_ partition: AssignedPartition, _ control: borrowing ConsumerControl) {
@@ -176,7 +175,7 @@ extension PipelineHandler {
 
   mutating func reachedEnd(_ end: TopicPartition, _ offset: Int64, _ control: borrowing ConsumerControl) {
     guard let partition = partition(end), partition.isReading, !partition.replay.isEnding,
-      let cursor = partition.replay.cursor, offset >= cursor
+      !partition.replay.isStale(turn), let cursor = partition.replay.cursor, offset >= cursor
     else { return }
     guard let through = partition.replay.through else {
       partition.ledger.read(upTo: max(offset, partition.ledger.position))

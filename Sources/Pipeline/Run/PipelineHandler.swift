@@ -29,7 +29,8 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
   var refusals: Set<String> = []
   var phase = PipelineStatus.Phase.running
   var nextStatus = MonotonicInstant(nanoseconds: .min)
-  private(set) var batchNumber: UInt64 = 0
+  /// Counts the loop's turns: what one poll brought is handed over within one, records first, then events.
+  private(set) var turn: UInt64 = 0
   private var lastPartitionID = 0
   private var lastHolderID = PartitionLedger.stuck
 
@@ -55,11 +56,10 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
   }
 
   mutating func records(_ batch: borrowing RecordBatch, _ control: borrowing ConsumerControl) {
-    batchNumber &+= 1
     var index = 0
     while index < batch.count {
       guard let partition = partition(of: batch, at: index), !partition.isDraining,
-        exactly == nil || partition.takes(batchNumber)
+        exactly == nil || partition.takes(turn)
       else {
         index += 1
         continue
@@ -115,6 +115,7 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
       tickExactly(control)
     }
     publishStatus(now, control)
+    turn &+= 1
     return nextWake(now)
   }
 
