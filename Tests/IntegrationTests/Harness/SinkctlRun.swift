@@ -4,7 +4,7 @@ import Glibc
 /// `sinkctl run` in a process of its own.
 final class SinkctlRun: @unchecked Sendable {
   // Sendable: Process is asked from one task at a time, and Foundation locks inside.
-  private static let path = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+  static let path = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
     .appending(path: "sinkctl").path
 
   private let process = Process()
