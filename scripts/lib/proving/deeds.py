@@ -6,7 +6,11 @@ DEEDS = {}
 
 
 class Skipped(Exception):
-    """What it needs is not here, or did not come to pass."""
+    """What it needs is not here."""
+
+
+class Missed(Exception):
+    """The moment that it waits for did not come: it is tried again later."""
 
 
 def deed(name, needs=()):
@@ -21,9 +25,25 @@ def victim(world):
     return world.random.choice(world.members)
 
 
+def catch_insert(world, action, seconds=20, **options):
+    """Waits for somebody's next insert, which is treated so; returns the member and the rule."""
+    rules = [(member, member.proxy.arm(action, **options)) for member in world.members]
+    deadline = time.time() + seconds
+    try:
+        while time.time() < deadline:
+            for member, rule in rules:
+                if rule.caught.wait(0.002):
+                    rules.remove((member, rule))
+                    return member, rule
+        raise Missed("no insert came")
+    finally:
+        for member, rule in rules:
+            member.proxy.disarm(rule)
+
+
 def wait_for_insert(rule, seconds=20):
     if not rule.caught.wait(seconds):
-        raise Skipped("no insert came")
+        raise Missed("no insert came")
 
 
 # Kills
@@ -69,7 +89,7 @@ def killed_at_commit(world, action, seconds):
     member = next((each for each in world.members if each.instance == instance), None)
     if member is None:
         world.kafka.faults.clear()
-        raise Skipped("no commit came")
+        raise Missed("no commit came")
     if action == "holdresp":
         time.sleep(0.03)
     member.crash()
@@ -78,9 +98,7 @@ def killed_at_commit(world, action, seconds):
 @deed("kill-insert-held")
 def kill_insert_held(world):
     """SIGKILL while an insert is held before the server; it lands while the next start makes the same block again."""
-    member = victim(world)
-    rule = member.proxy.arm("hold")
-    wait_for_insert(rule)
+    member, rule = catch_insert(world, "hold")
     member.crash()
     time.sleep(world.random.uniform(0, 3))
     rule.release.set()
@@ -89,9 +107,7 @@ def kill_insert_held(world):
 @deed("kill-insert-lost")
 def kill_insert_lost(world):
     """SIGKILL when an insert was sent that never reaches the server."""
-    member = victim(world)
-    rule = member.proxy.arm("lose")
-    wait_for_insert(rule)
+    member, rule = catch_insert(world, "lose")
     member.crash()
     rule.release.set()
 
@@ -99,9 +115,7 @@ def kill_insert_lost(world):
 @deed("kill-insert-applied")
 def kill_insert_applied(world):
     """SIGKILL when the server has applied an insert whose answer is held."""
-    member = victim(world)
-    rule = member.proxy.arm("hold-answer")
-    wait_for_insert(rule)
+    member, rule = catch_insert(world, "hold-answer")
     time.sleep(0.15)
     member.crash()
     rule.release.set()
@@ -110,9 +124,7 @@ def kill_insert_applied(world):
 @deed("kill-replay")
 def kill_replay(world):
     """SIGKILL with an insert under way, and again when the next start sends its first: what it made again."""
-    member = victim(world)
-    first = member.proxy.arm("lose")
-    wait_for_insert(first)
+    member, first = catch_insert(world, "lose")
     member.kill()
     first.release.set()
     second = member.proxy.arm(world.random.choice(["hold", "hold-answer", "lose"]))
@@ -127,9 +139,7 @@ def kill_replay(world):
 @deed("kill-drain")
 def kill_drain(world):
     """SIGTERM with an insert held, then SIGKILL in the midst of the drain."""
-    member = victim(world)
-    rule = member.proxy.arm("hold")
-    wait_for_insert(rule)
+    member, rule = catch_insert(world, "hold")
     member.signal(signal.SIGTERM)
     time.sleep(world.random.uniform(0, 0.5))
     if world.random.random() < 0.5:
@@ -202,9 +212,7 @@ def suspend(world):
 @deed("suspend-insert")
 def suspend_insert(world):
     """SIGSTOP with an insert held, for longer than the session; the insert lands before SIGCONT."""
-    member = victim(world)
-    rule = member.proxy.arm("hold", seconds=60)
-    wait_for_insert(rule)
+    member, rule = catch_insert(world, "hold", hold=60)
     member.signal(signal.SIGSTOP)
     time.sleep(world.options.session * world.random.uniform(1.1, 1.5))
     rule.release.set()
@@ -241,9 +249,7 @@ def twin(world):
 
 
 def at_inserts(world, action, count=1, **options):
-    rule = victim(world).proxy.arm(action, count=count, **options)
-    wait_for_insert(rule)
-    return rule
+    catch_insert(world, action, count=count, **options)
 
 
 @deed("server-refuses")
@@ -275,13 +281,13 @@ def server_spoils(world):
 @deed("server-stalls")
 def server_stalls(world):
     """No answer for longer than the client waits; the insert lands afterwards."""
-    at_inserts(world, "hold", seconds=world.random.uniform(5, 10))
+    at_inserts(world, "hold", hold=world.random.uniform(5, 10))
 
 
 @deed("server-drips")
 def server_drips(world):
     """The answer comes a few bytes at a time."""
-    at_inserts(world, "drip", count=2, seconds=world.random.uniform(1, 3))
+    at_inserts(world, "drip", count=2, hold=world.random.uniform(1, 3))
 
 
 @deed("server-exception-200")
@@ -329,7 +335,7 @@ def at_commit(world, action, seconds=0.0, code=0, count=1):
     world.kafka.faults.rule(KafkaFaults.COMMIT, action, seconds, code, count)
     if world.kafka.faults.caught() is None:
         world.kafka.faults.clear()
-        raise Skipped("no commit came")
+        raise Missed("no commit came")
 
 
 @deed("commit-held", needs=("faults",))
@@ -375,7 +381,7 @@ def join_lost(world):
     victim(world).crash()
     if world.kafka.faults.caught(20) is None:
         world.kafka.faults.clear()
-        raise Skipped("nobody joined")
+        raise Missed("nobody joined")
 
 
 # Records
@@ -399,7 +405,7 @@ def aborted(world):
     finally:
         world.producer.go_on()
     if not isCaught:
-        raise Skipped("no insert was under way")
+        raise Missed("no insert was under way")
 
 
 @deed("topic-made-again", needs=("direct",))

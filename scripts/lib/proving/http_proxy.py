@@ -8,8 +8,8 @@ WIDTHS = {"UInt64": 8, "UInt32": 4, "Int64": 8, "Int32": 4}
 class Rule:
     """For the next `count` inserts. `caught` is set when one is here; `release` lets go what is held."""
 
-    def __init__(self, action, count=1, seconds=30, status=500, code=None, text=""):
-        self.action, self.count, self.seconds = action, count, seconds
+    def __init__(self, action, count=1, hold=30, status=500, code=None, text=""):
+        self.action, self.count, self.seconds = action, count, hold
         self.status, self.code, self.text = status, code, text
         self.caught, self.release = threading.Event(), threading.Event()
 
@@ -33,11 +33,13 @@ class HTTPProxy:
             self.rules.append(rule)
         return rule
 
-    def disarm(self):
+    def disarm(self, rule=None):
+        """One, or all."""
         with self.lock:
-            rules, self.rules = self.rules, []
-        for rule in rules:
-            rule.release.set()
+            gone = [each for each in self.rules if rule in (None, each)]
+            self.rules = [each for each in self.rules if each not in gone]
+        for each in gone + ([rule] if rule else []):
+            each.release.set()
 
     def accept(self):
         while True:
