@@ -158,7 +158,6 @@ public final class Pipeline: Sendable {
       metrics: registry, shared: shared, time: time)
     let handler = try parts.makeHandler(resolved)
     parts.inserter.start()
-    shared.enter(.running)
     let topics = configuration.routes.flatMap(\.topics)
     let watch = GroupWatch(
       configuration: kafka, topics: topics, interval: configuration.groupCheckInterval, logger: configuration.logger)

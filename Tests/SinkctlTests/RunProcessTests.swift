@@ -186,6 +186,14 @@ struct RunProcessTests {
     waiting.send(SIGTERM)
     let ended = try await waiting.end(within: .seconds(10))
     #expect(ended.code == 0, "\(ended)")
+
+    // So are brokers: the tables are read, and there is no group to be ready in.
+    let outside = try site.run(broker: "127.0.0.1:\(port)")
+    try await outside.wait("the tables are read") { outside.error.contains("ClickHouse answers") }
+    try await Task.sleep(for: .seconds(1))
+    #expect(try site.get("/readyz").hasSuffix("not ready: starting\n"))
+    outside.send(SIGTERM)
+    #expect(try await outside.end(within: .seconds(30)).code == 0)
   }
 
   @Test func checkSaysEverythingAtOnceWithItsPlace() async throws {
@@ -320,10 +328,10 @@ final class RunSite: Sendable {
   }
 
   func run(
-    _ more: String = "", clickhouse: String? = nil, table: String = "events",
+    _ more: String = "", broker: String? = nil, clickhouse: String? = nil, table: String = "events",
     deadLetters: String = "{topic: events.dead}", onTerminal: Bool = false
   ) throws -> SinkctlProcess {
-    let text = configuration(clickhouse: clickhouse, table: table, deadLetters: deadLetters, more)
+    let text = configuration(broker: broker, clickhouse: clickhouse, table: table, deadLetters: deadLetters, more)
     let file = try directory.write("\(UUID().uuidString).yaml", text)
     return try SinkctlProcess(["run", "--config", file], input: nil, onTerminal: onTerminal)
   }

@@ -90,7 +90,9 @@ enum ResponseClassifier {
     // What the server writes when the table has taken the block and something behind it has not.
     if text.contains("while pushing to view") || text.contains("Received from ") {
       return ClickHouseError(
-        code: .partial, message: said + "; a part of the block may be stored: mend what is behind the table",
+        code: .partial,
+        message: said + "; a part of the block may be stored, and once more at each attempt unless the table remembers "
+          + "tokens (MergeTree: MODIFY SETTING non_replicated_deduplication_window = 10000): mend what is behind it",
         serverCode: code, isRetriable: isRetriable)
     }
     return ClickHouseError(code: .server, message: said, serverCode: code, isRetriable: isRetriable)

@@ -3,7 +3,8 @@ internal import SinkThreads
 /// Which sealed block is sent when: first in, first out, at most so many in flight, failed ones again after their delay.
 ///
 /// A value whose methods return what to do. A table whose insert has failed is left alone until its delay is over: a
-/// server that is down or out of memory is asked by one block at a time, not by all that wait.
+/// server that is down or out of memory is asked by one block at a time, not by all that wait. A table whose inserts stand
+/// still (no failure yet, no answer either) keeps one slot free for the others.
 struct InsertQueueStateMachine: Sendable {
   typealias BlockID = PartitionLedger.HolderID
 
@@ -14,6 +15,9 @@ struct InsertQueueStateMachine: Sendable {
     case retry
     /// Again and again until a person has mended it: a missing table, column, grant or password.
     case alarm
+    /// As `alarm`, and each attempt may store the block's rows once more: the waits double without the usual ceiling, so
+    /// that an outage of a day means some twenty repetitions, not thousands.
+    case repeatsRows
     /// The data is at fault: to be split until the bad rows stand alone.
     case isolate
   }
@@ -39,9 +43,14 @@ struct InsertQueueStateMachine: Sendable {
     var attempts = 0
   }
 
+  /// Of the waits between attempts that may store rows again.
+  private static let repeatCap = Duration.seconds(6 * 3600)
+
   let limitInFlight: Int
   let policy: RetryPolicy
   private var entries: [Entry] = []
+  /// All that blocks have come for.
+  private var tables: Set<String> = []
   private var gates: [String: (until: MonotonicInstant, prober: BlockID)] = [:]
   private(set) var inFlight = 0
 
@@ -56,6 +65,7 @@ struct InsertQueueStateMachine: Sendable {
 
   mutating func add(_ id: BlockID, table: String) {
     precondition(!entries.contains { $0.id == id }, "block \(id) is queued already")
+    tables.insert(table)
     entries.append(Entry(id: id, table: table))
   }
 
@@ -74,12 +84,19 @@ struct InsertQueueStateMachine: Sendable {
       case .delayed(let until): if now < until { continue }
       case .waiting: break
       }
-      if let gate = gates[entries[index].table], gate.prober != entries[index].id { continue }
+      guard mayGo(entries[index]) else { continue }
       entries[index].state = .inFlight
       inFlight += 1
       ready.append(entries[index].id)
     }
     return ready
+  }
+
+  /// Whether nothing but time holds it back.
+  private func mayGo(_ entry: Entry) -> Bool {
+    if let gate = gates[entry.table], gate.prober != entry.id { return false }
+    guard inFlight == limitInFlight - 1, tables.count > 1 else { return true }
+    return !entries.contains { $0.table == entry.table && $0.state == .inFlight }
   }
 
   /// - Parameter random: uniform in 0 ..< 1, for the jitter.
@@ -95,10 +112,11 @@ struct InsertQueueStateMachine: Sendable {
       entries.remove(at: index)
       gates[table] = nil
       return verdict == .accepted ? .release : .split
-    case .retry, .alarm:
+    case .retry, .alarm, .repeatsRows:
       entries[index].attempts += 1
       let attempt = entries[index].attempts
-      let until = now + policy.delay(afterAttempt: attempt, random: random)
+      let cap = verdict == .repeatsRows ? max(Self.repeatCap, policy.cap) : policy.cap
+      let until = now + policy.delay(afterAttempt: attempt, random: random, cap: cap)
       entries[index].state = .delayed(until: until)
       // The oldest failure probes for the whole table; later ones of blocks that were in flight with it change nothing.
       if gates[table] == nil || gates[table]?.prober == id { gates[table] = (until, id) }
@@ -127,7 +145,7 @@ struct InsertQueueStateMachine: Sendable {
   var nextDeadline: MonotonicInstant? {
     guard inFlight < limitInFlight else { return nil }
     return entries.compactMap { entry in
-      if case .delayed(let until) = entry.state, gates[entry.table].map({ $0.prober == entry.id }) ?? true {
+      if case .delayed(let until) = entry.state, mayGo(entry) {
         until
       } else {
         nil

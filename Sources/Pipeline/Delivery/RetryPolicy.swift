@@ -14,6 +14,10 @@ public struct RetryPolicy: Sendable, Equatable {
   ///   - attempt: failed attempts so far, at least 1.
   ///   - random: uniform in 0 ..< 1. Half of the ceiling is fixed, so that a busy server always gets some rest.
   public func delay(afterAttempt attempt: Int, random: Double) -> Duration {
+    delay(afterAttempt: attempt, random: random, cap: cap)
+  }
+
+  func delay(afterAttempt attempt: Int, random: Double, cap: Duration) -> Duration {
     precondition(attempt >= 1)
     let doublings = min(attempt - 1, 30)
     let ceiling = min(initial * (1 << doublings), cap)

@@ -139,7 +139,7 @@ struct RecordPlanBuilder {
       fill = .metadata(metadata)
       if let problem = metadata.problem(with: type) { report(column.name, problem) }
     } else if column.defaultKind == .default {
-      if !computed.contains(column.name), let literal = DefaultLiteral.json(column.defaultExpression) {
+      if let literal = constant(column) {
         fill = .literal(literal)
       } else if let nullable = type.madeNullable, server.nullAsDefault {
         type = nullable
@@ -167,6 +167,19 @@ struct RecordPlanBuilder {
     layout.append((column.name, type))
     types.append(column.type)
     fills.append(fill)
+  }
+
+  /// A DEFAULT that we write. It means what it means to the server: there a bare number is seconds, also one of 13 digits,
+  /// which in a record is milliseconds.
+  private func constant(_ column: ColumnDescription) -> [UInt8]? {
+    guard !computed.contains(column.name), let literal = DefaultLiteral.json(column.defaultExpression) else {
+      return nil
+    }
+    let digits = literal.first == 0x2D ? literal.dropFirst() : literal[...]
+    switch column.type.unwrapped {
+    case .dateTime, .dateTime64: return digits.count > 12 && digits.allSatisfy { 0x30...0x39 ~= $0 } ? nil : literal
+    default: return literal
+    }
   }
 
   /// The columns' own ops first, then those of their elements: each op's elements lie together.

@@ -3,6 +3,7 @@ public struct PipelineStatus: Sendable, Equatable {
   public enum Phase: String, Sendable {
     /// Reading schemas, joining the group.
     case starting
+    /// A member of the group.
     case running
     /// Asked to end: blocks land, offsets are committed.
     case draining

@@ -196,6 +196,9 @@ struct InserterLoop: ~Copyable {
   ) -> (InsertQueueStateMachine.Verdict, label: String, ClickHouseError?) {
     switch outcome {
     case .accepted: return (.accepted, "accepted", nil)
+    // A table without a memory for tokens stores the rows at each attempt, before its view fails.
+    case .unknown(let error) where error.code == .partial && entry.permit == nil:
+      return (.repeatsRows, "unknown", error)
     // Nothing is known, and asking again brings the same answer until somebody mends what the server complains about.
     case .unknown(let error): return (error.reaction == .retry ? .retry : .alarm, "unknown", error)
     case .rejected(let error):
@@ -271,13 +274,14 @@ struct InserterLoop: ~Copyable {
   ) {
     let table = entry.target.table.description
     let words = error?.message ?? "no reason given"
-    let isNews = verdict == .alarm && context.alarms.raise(table, words)
+    let isForPeople = verdict == .alarm || verdict == .repeatsRows
+    let isNews = isForPeople && context.alarms.raise(table, words)
     context.alarms.note(table, words)
-    if verdict == .alarm { context.metrics.gauge(PipelineMetric.tableAlarm, [table]).set(1) }
+    if isForPeople { context.metrics.gauge(PipelineMetric.tableAlarm, [table]).set(1) }
     let level: LogLevel = isNews ? .error : attempt == 1 || attempt % 10 == 0 ? .warning : .debug
     context.logger.log(
       level,
-      verdict == .alarm
+      isForPeople
         ? "a table refuses inserts until somebody mends it; records wait, nothing is dropped"
         : "an insert failed and will be tried again",
       [

@@ -6,6 +6,8 @@ internal import SinkThreads
 extension PipelineHandler {
   mutating func assigned(_ new: [TopicPartition], _ control: borrowing ConsumerControl) {
     count("assigned")
+    // Said at once, that we are in.
+    nextStatus = control.now
     // On the way out nothing new is begun.
     guard !new.isEmpty, phase == .running else { return }
     allowedGroup()

@@ -10,7 +10,9 @@ extension PipelineHandler {
     guard now >= nextStatus || isLast else { return }
     nextStatus = now + .milliseconds(500)
     var status = PipelineStatus()
-    status.phase = phase
+    // A member that gets no partition has joined too.
+    if !hasJoined { hasJoined = !partitions.isEmpty || control.generation >= 0 }
+    status.phase = phase == .running && !hasJoined ? .starting : phase
     for partition in partitions.values.sorted(by: { $0.id < $1.id }) {
       let end = control.cachedWatermarks(partition.topicPartition)?.high
       let entry = PipelineStatus.Partition(

@@ -28,6 +28,8 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
   /// Alarms about what Kafka does not allow.
   var refusals: Set<String> = []
   var phase = PipelineStatus.Phase.running
+  /// Whether the group has taken us in; until then nothing flows, and the outside sees a start.
+  var hasJoined = false
   var nextStatus = MonotonicInstant(nanoseconds: .min)
   /// Counts the loop's turns: what one poll brought is handed over within one, records first, then events.
   private(set) var turn: UInt64 = 0

@@ -35,7 +35,7 @@ final class AdminPages: Sendable {
   private static let paths = """
     /metrics  Prometheus text
     /healthz  200 while the process lives
-    /readyz   200 while records flow, 503 with the reason while they do not
+    /readyz   200 for a member of the group whose tables take inserts, else 503 with the reason
     /status   JSON: totals, partitions, alarms
 
     """

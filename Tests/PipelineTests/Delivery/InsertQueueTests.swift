@@ -50,16 +50,49 @@ import Testing
     var queue = InsertQueueStateMachine(limitInFlight: 4, policy: RetryPolicy(initial: .seconds(1), cap: .seconds(8)))
     var now = MonotonicInstant(nanoseconds: 0)
     for id in 1...6 { queue.add(UInt64(id), table: id < 6 ? "down" : "up") }
-    #expect(queue.takeReady(now) == [1, 2, 3, 4])
+    #expect(queue.takeReady(now) == [1, 2, 3, 6], "the last slot is for who has none")
     _ = queue.finished(2, .retry, now, random: 0)
     _ = queue.finished(1, .retry, now, random: 0)
-    #expect(queue.takeReady(now) == [6], "the other table goes on")
+    #expect(queue.takeReady(now) == [], "the others of the table wait")
     _ = queue.finished(3, .retry, now, random: 0)
-    _ = queue.finished(4, .retry, now, random: 0)
+    _ = queue.finished(6, .accepted, now, random: 0)
     now = now + .seconds(1)
     #expect(queue.takeReady(now) == [2], "the first that failed probes")
     _ = queue.finished(2, .accepted, now, random: 0)
     #expect(queue.takeReady(now) == [1, 3, 4], "then the others")
+  }
+
+  /// Neither a failure nor an answer comes: what another table brings later goes all the same.
+  @Test(arguments: 1...6)
+  func aTableThatStandsStillLeavesASlot(limit: Int) {
+    var queue = InsertQueueStateMachine(limitInFlight: limit, policy: RetryPolicy())
+    let now = MonotonicInstant(nanoseconds: 0)
+    for id in 1...10 { queue.add(UInt64(id), table: "alone") }
+    #expect(queue.takeReady(now).count == limit, "as long as it is the only one it has all")
+    for id in 1...limit { _ = queue.finished(UInt64(id), .accepted, now, random: 0) }
+    queue.add(20, table: "other")
+    _ = queue.takeReady(now)
+    _ = queue.isInFlight(20) ? queue.finished(20, .accepted, now, random: 0) : .release
+    #expect(queue.nextDeadline == nil, "nobody is woken for a slot that is not to be had")
+    queue.add(21, table: "other")
+    #expect(limit == 1 || queue.takeReady(now) == [21])
+    queue.add(22, table: "other")
+    #expect(queue.takeReady(now) == [], "nor does the other take more than there is")
+  }
+
+  /// What may store rows again is tried some twenty times in a day, not three thousand times.
+  @Test func attemptsThatRepeatRowsGetRare() {
+    var queue = InsertQueueStateMachine(limitInFlight: 2, policy: RetryPolicy())
+    var now = MonotonicInstant(nanoseconds: 0)
+    queue.add(1, table: "t")
+    var attempts = 0
+    while now < MonotonicInstant(nanoseconds: 86_400_000_000_000) {
+      #expect(queue.takeReady(now) == [1])
+      attempts += 1
+      guard case .retryAt(let until, _) = queue.finished(1, .repeatsRows, now, random: 1) else { return }
+      now = until
+    }
+    #expect((15...25).contains(attempts), "\(attempts)")
   }
 
   @Test func delaysDoubleUpToTheCap() {

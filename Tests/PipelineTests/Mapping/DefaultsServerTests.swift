@@ -54,6 +54,30 @@ import Testing
     let plan = try await resolve(client, "expressions").plan
     #expect(plan.times == .wide)
     try await zones(client)
+    try await epochs(client)
+  }
+
+  /// However a DEFAULT is written, a row of ours without the field is like one of the server's own.
+  private func epochs(_ client: ClickHouseClient) async throws {
+    let defaults = [
+      "DateTime64(3, 'UTC') DEFAULT 1700000000000", "DateTime64(6, 'UTC') DEFAULT 1700000000000",
+      "DateTime64(3, 'UTC') DEFAULT '1700000000000'", "DateTime64(3, 'UTC') DEFAULT 1700000000",
+      "DateTime64(3, 'UTC') DEFAULT 1700000000.5", "DateTime64(3, 'UTC') DEFAULT '1700000000.5'",
+      "DateTime64(3, 'UTC') DEFAULT -5", "DateTime64(3, 'UTC') DEFAULT 20260102",
+      "DateTime64(3, 'UTC') DEFAULT '20260102'", "DateTime64(3, 'UTC') DEFAULT '2026-01-02'",
+      "DateTime('UTC') DEFAULT 1700000000000", "DateTime('UTC') DEFAULT '1700000000000'",
+      "DateTime('UTC') DEFAULT 1700000000.7", "Date DEFAULT 19000", "Date DEFAULT 70000", "Date DEFAULT 1700000000",
+      "Date32 DEFAULT 19000", "Date32 DEFAULT 1700000000",
+    ]
+    let columns = defaults.enumerated().map { "c\($0) \($1)" }.joined(separator: ", ")
+    _ = try await client.queryText("CREATE TABLE epochs (id UInt64, \(columns)) ENGINE = MergeTree ORDER BY id")
+    _ = try await client.queryText("INSERT INTO epochs (id) VALUES (0)")
+    try await insert(client, "epochs", nil, [#"{"id":1}"#])
+    for (index, text) in defaults.enumerated() {
+      let both = try await client.queryText("SELECT c\(index) FROM epochs ORDER BY id FORMAT TSVRaw")
+      let rows = both.split(separator: "\n")
+      #expect(rows.count == 2 && rows[0] == rows[1], "\(text): the server's row and ours: \(rows)")
+    }
   }
 
   @Test(
