@@ -7,7 +7,7 @@ extension Pipeline {
 
   /// Looks at both sides without moving anything: does librdkafka take the properties; are the brokers there, the topics
   /// for us to read, and the group for us to join; is ClickHouse there, do tables and columns fit, may we insert.
-  /// - Returns: everything that is wrong; empty where a run would start.
+  /// - Returns: everything that is wrong, and notes; a run would start where there are only notes.
   public func check() async -> [PipelineFinding] {
     async let kafka = checkKafka()
     async let clickhouse = checkClickHouse()
@@ -23,9 +23,9 @@ extension Pipeline {
     }
     defer { client.close() }
     do throws(PipelineError) {
-      let reader = SchemaReader(client: client, logger: configuration.logger)
-      let (routes, findings) = try await reader.survey(configuration.routes)
-      return findings.isEmpty ? await checkInserts(routes, client) : findings
+      let survey = try await SchemaReader(configuration, client).survey(configuration.routes)
+      guard survey.findings.isEmpty else { return survey.findings }
+      return survey.notes + (await checkInserts(survey.routes, client))
     } catch {
       let setting = error.code == .refused ? "clickhouse.user" : "clickhouse.url"
       return [PipelineFinding(error.code, setting, error.message)]

@@ -101,7 +101,10 @@ public final class Pipeline: Sendable {
     }
     let outcome: Result<Void, PipelineError>
     do throws(PipelineError) {
-      if let tables = try await resolveRoutes(client) { try await move(tables, client) }
+      if let survey = try await resolveRoutes(client) {
+        tell(survey.delivery)
+        try await move(survey.routes, client)
+      }
       outcome = .success(())
     } catch {
       outcome = .failure(error)
@@ -113,11 +116,11 @@ public final class Pipeline: Sendable {
 
   /// Reads the tables; while ClickHouse cannot be reached, again and again.
   /// - Returns: nil where the run was cancelled meanwhile.
-  private func resolveRoutes(_ client: ClickHouseClient) async throws(PipelineError) -> [ResolvedRoute]? {
+  private func resolveRoutes(_ client: ClickHouseClient) async throws(PipelineError) -> SchemaSurvey? {
     var attempt = 0
     while !Task.isCancelled {
       do throws(PipelineError) {
-        return try await SchemaReader(client: client, logger: configuration.logger).resolve(configuration.routes)
+        return try await SchemaReader(configuration, client).resolve(configuration.routes)
       } catch {
         guard error.code == .unreachable else { throw error }
         guard !Task.isCancelled else { return nil }
@@ -135,10 +138,20 @@ public final class Pipeline: Sendable {
     return nil
   }
 
+  private func tell(_ delivery: DeliveryDecision) {
+    shared.decide(delivery)
+    registry.gauge(PipelineMetric.exactlyOnce).set(delivery.guarantee == .exactlyOnce ? 1 : 0)
+    let words = delivery.guarantee == .exactlyOnce ? "delivery is exactly once" : "delivery is at least once"
+    if delivery.reasons.isEmpty {
+      configuration.logger.info(words)
+    } else {
+      configuration.logger.notice(words, ["exactly_once_needs": delivery.reasons.joined(separator: "; ")])
+    }
+  }
+
   private var clickhouseConfiguration: ClickHouseConfiguration {
     var clickhouse = configuration.clickhouse
     clickhouse.requestsInFlight = configuration.limits.insertsInFlight
-    if configuration.isExactlyOnce { clickhouse.requestTimeout = configuration.insertDeadline }
     return clickhouse
   }
 

@@ -33,17 +33,23 @@ public struct PipelineConfiguration: Sendable {
   /// How long an insert may take, exactly once.
   var insertDeadline: Duration { min(clickhouse.requestTimeout, .seconds(60)) }
 
-  /// One Kafka handle keeps one promise.
-  var isExactlyOnce: Bool { routes.contains { $0.delivery == .exactlyOnce } }
+  /// What the routes ask for, all of them: one Kafka handle keeps one promise. nil: whatever holds.
+  var wantedDelivery: DeliveryGuarantee? {
+    let wanted = routes.compactMap(\.delivery)
+    return wanted.contains(.exactlyOnce) ? .exactlyOnce : wanted.first
+  }
+
+  /// Why it cannot be exactly once, whatever the tables are.
+  var deliveryObstacles: [String] {
+    guard kafka.instanceID == nil else { return [] }
+    return ["kafka.instance_id is not set, and only a static member shuts out its own past"]
+  }
 
   private var deliveryProblems: [String] {
-    guard isExactlyOnce else { return [] }
-    var problems: [String] = []
-    if routes.contains(where: { $0.delivery != .exactlyOnce }) {
+    guard wantedDelivery == .exactlyOnce else { return [] }
+    var problems = deliveryObstacles.map { "delivery: exactly_once cannot hold: \($0)" }
+    if routes.contains(where: { $0.delivery == .atLeastOnce }) {
       problems.append("delivery: exactly_once and at_least_once do not go together in one pipeline: start two")
-    }
-    if kafka.instanceID == nil {
-      problems.append("delivery: exactly_once needs kafka.instance_id: a static member shuts out its own past")
     }
     return problems
   }

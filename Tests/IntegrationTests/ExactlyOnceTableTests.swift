@@ -8,7 +8,7 @@ import TestServers
 import Testing
 
 extension RealServerTests {
-  /// What hangs on a table under `delivery: exactly_once`: its dead letters in another table.
+  /// What hangs on a table under `delivery: exactly_once`: its dead letters in another table, and the views that read it.
   @Suite(
     .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .sharedServers,
     .timeLimit(.minutes(5)))
@@ -19,6 +19,8 @@ extension RealServerTests {
       configuration.routes[0].delivery = .exactlyOnce
       configuration.kafka.instanceID = "one"
       // A block in doubt is counted a session and an insert's deadline later.
+      configuration.kafka.sessionTimeout = .seconds(3)
+      configuration.kafka.revokeDeadline = .milliseconds(1200)
       configuration.clickhouse.requestTimeout = .seconds(2)
       configuration.clickhouse.stallTimeout = .seconds(1)
       return configuration
@@ -162,6 +164,127 @@ extension RealServerTests {
       let findings = try await Pipeline(configuration(name, servers, url: servers.url)).check()
       let found = findings.filter { $0.setting == "routes[1].delivery" }.map(\.message)
       #expect(found.count == 1 && found[0].contains("\(name)_letters: ") && found[0].contains(words), "\(findings)")
+    }
+
+    // MARK: Views
+
+    private static let window = "SETTINGS non_replicated_deduplication_window = 10000"
+    private static let ordered = "ENGINE = MergeTree ORDER BY (_topic, _partition, _offset)"
+
+    /// A view, one on its target, one with an engine of its own, and two to one table.
+    private func createViews(_ name: String, _ clickhouse: ClickHouseClient) async throws {
+      let places = "_topic, _partition, _offset"
+      let columns = "(_topic String, _partition Int32, _offset Int64)"
+      for statement in [
+        "CREATE TABLE \(name)_first \(columns) \(Self.ordered) \(Self.window)",
+        "CREATE TABLE \(name)_second \(columns) \(Self.ordered) \(Self.window)",
+        "CREATE MATERIALIZED VIEW \(name)_a TO \(name)_first AS SELECT \(places) FROM \(name)",
+        "CREATE MATERIALIZED VIEW \(name)_b TO \(name)_second AS SELECT \(places) FROM \(name)_first",
+        "CREATE MATERIALIZED VIEW \(name)_c TO \(name)_second AS SELECT \(places) FROM \(name)",
+        "CREATE MATERIALIZED VIEW \(name)_own \(Self.ordered) \(Self.window) AS SELECT \(places), now() AS at FROM \(name)",
+      ] { _ = try await clickhouse.queryText(statement) }
+    }
+
+    private func expectViews(_ name: String, _ rows: Int, _ clickhouse: ClickHouseClient) async throws {
+      for (table, times) in [("first", 1), ("own", 1), ("second", 2)] {
+        let found = try await clickhouse.queryText(
+          "SELECT count(), uniqExact(_partition, _offset) FROM \(name)_\(table)")
+        #expect(found == "\(rows * times)\t\(rows)\n", "\(table)")
+      }
+    }
+
+    /// Runs that are cut off, before a server that loses answers: views have each row once, as the table has.
+    @Test func viewsHaveEachRowOnce() async throws {
+      let servers = try SharedServers.required()
+      let name = "once_views"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try await create(name, servers, clickhouse)
+      try await createViews(name, clickhouse)
+      let steps: [ServerStep] = [.forwardThenReset, .forward, .resetAfterBody, .refuse(252), .forward]
+      let scripted = try ScriptedServer(
+        ServerScript { _, index in index.map { steps[$0 % steps.count] } }, forwardingTo: servers.url)
+      defer { scripted.stop() }
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      for round in 0..<2 {
+        try await ledger.produce(600, to: name, partitions: 2)
+        var configuration = configuration(name, servers, url: scripted.url)
+        if round == 0 { configuration.limits.drain = .milliseconds(1) }
+        try await withSink(configuration) { sink in
+          try await sink.wait("some rows") { $0.rowsInserted > 0 }
+          if round == 1 { try await sink.waitForAll(of: ledger) }
+          _ = await sink.stop()
+        }
+      }
+      await ledger.close()
+      try await audit(name, clickhouse, ledger)
+      try await expectViews(name, ledger.count, clickhouse)
+    }
+
+    /// The table has the block and a view refuses it: the same block under the same token completes the view, once that is
+    /// mended.
+    @Test func aViewThatFailsIsCompleted() async throws {
+      let servers = try SharedServers.required()
+      let name = "once_failing"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try await create(name, servers, clickhouse)
+      try await createViews(name, clickhouse)
+      _ = try await clickhouse.queryText("CREATE TABLE \(name)_switch (on UInt8) ENGINE = Memory AS SELECT 1 AS on")
+      _ = try await clickhouse.queryText(
+        "CREATE MATERIALIZED VIEW \(name)_bad \(Self.ordered) \(Self.window) AS SELECT _topic, _partition, _offset, "
+          + "throwIf(id = 123 AND (SELECT max(on) FROM \(name)_switch) = 1, 'switch') AS x FROM \(name)")
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(400, to: name, partitions: 2)
+      await ledger.close()
+      try await withSink(configuration(name, servers, url: servers.url)) { sink in
+        try await sink.wait("an alarm of the table") { status in
+          status.alarms.contains { $0.table == name && $0.message.contains("while pushing to view") }
+        }
+        let without =
+          "SELECT count() FROM \(name) WHERE id = 123 AND (SELECT count() FROM \(name)_bad WHERE _partition = 1) = 0"
+        #expect(
+          try await clickhouse.queryText(without) == "1\n", "the table has the row, the view has none of its block")
+        _ = try await clickhouse.queryText("TRUNCATE TABLE \(name)_switch")
+        try await sink.waitForAll(of: ledger)
+        #expect(await sink.stop() == nil)
+      }
+      try await audit(name, clickhouse, ledger)
+      try await expectViews(name, ledger.count, clickhouse)
+      let found = try await clickhouse.queryText("SELECT count(), uniqExact(_partition, _offset) FROM \(name)_bad")
+      #expect(found == "400\t400\n")
+    }
+
+    @Test(
+      arguments: [
+        ("TO NAME_t AS SELECT id FROM NAME", "MergeTree ORDER BY id", "writes to default.NAME_t: non_replicated_dedup"),
+        ("TO NAME_t AS SELECT id FROM NAME", "MergeTree ORDER BY id", "ALTER TABLE `default`.`NAME_t` MODIFY SETTING"),
+        ("TO NAME_t AS SELECT id FROM NAME", "Memory", "engine Memory remembers no tokens"),
+        ("ENGINE = MergeTree ORDER BY id AS SELECT id FROM NAME", "Memory", "ALTER TABLE `default`.`.inner_id."),
+        (
+          "TO NAME_t AS SELECT id, now() AS at FROM NAME",
+          "MergeTree PARTITION BY toDate(at) ORDER BY id SETTINGS non_replicated_deduplication_window = 10000",
+          "may depend on now() in the view"
+        ),
+      ])
+    func aViewThatCannotHoldItIsRefused(view: String, engine: String, words: String) async throws {
+      let servers = try SharedServers.required()
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      let name = "once_views_refused"
+      for statement in [
+        "DROP VIEW IF EXISTS \(name)_v", "DROP TABLE IF EXISTS \(name)", "DROP TABLE IF EXISTS \(name)_t",
+        "CREATE TABLE \(name)_t (id UInt64, at DateTime) ENGINE = \(engine)",
+      ] { _ = try await clickhouse.queryText(statement) }
+      try await TestTable.create(name, clickhouse, window: 10_000)
+      _ = try await clickhouse.queryText(
+        "CREATE MATERIALIZED VIEW \(name)_v \(view.replacingOccurrences(of: "NAME", with: name))")
+      var configuration = configuration(name, servers, url: servers.url)
+      configuration.routes[0].deadLetters = .skip
+      let findings = try await Pipeline(configuration).check()
+      let found = findings.filter { $0.setting == "routes[1].delivery" }.map(\.message)
+      #expect(found.count == 1, "\(findings)")
+      #expect(found.first?.contains(words.replacingOccurrences(of: "NAME", with: name)) == true, "\(found)")
     }
 
     private func wait(_ what: String, until isDone: () async throws -> Bool) async throws {

@@ -9,10 +9,14 @@ public struct InsertRequest: Sendable {
   public let deduplicationToken: String?
   /// Sent after the client's own, which they overrule.
   public let settings: [(String, String)]
+  /// From the request's first byte to the answer's last; nil: the client's `requestTimeout`.
+  public let deadline: Duration?
 
   public init(
-    table: TableName, block: EncodedBlock, deduplicationToken: String? = nil, settings: [(String, String)] = []
+    table: TableName, block: EncodedBlock, deduplicationToken: String? = nil, settings: [(String, String)] = [],
+    deadline: Duration? = nil
   ) {
+    self.deadline = deadline
     self.table = table
     self.block = block
     self.deduplicationToken = deduplicationToken
@@ -67,7 +71,8 @@ extension ClickHouseClient {
     pairs += insertSettings(token: request.deduplicationToken)
     pairs += request.settings
     return makeRequest(
-      pairs, body: request.block.body, contentEncoding: request.block.compression.contentEncoding, queryID: queryID)
+      pairs, body: request.block.body, contentEncoding: request.block.compression.contentEncoding, queryID: queryID,
+      deadline: request.deadline)
   }
 
   private static func outcome(of response: HTTPResponse) -> InsertOutcome {

@@ -106,7 +106,7 @@ public final class ClickHouseClient: Sendable {
   func cancel(_ transfer: CurlTransfer) { loop.cancel(transfer) }
 
   func makeRequest(
-    _ pairs: [(String, String)], body: HTTPBody, contentEncoding: String?, queryID: String
+    _ pairs: [(String, String)], body: HTTPBody, contentEncoding: String?, queryID: String, deadline: Duration? = nil
   ) -> HTTPRequest {
     var all = [("database", configuration.database), ("query_id", queryID)]
     all += configuration.settings.map { ($0.name, $0.value) }
@@ -119,7 +119,7 @@ public final class ClickHouseClient: Sendable {
       "Content-Type: application/octet-stream",
     ]
     if let contentEncoding { headers.append("Content-Encoding: \(contentEncoding)") }
-    return HTTPRequest(query: query, headers: headers, body: body, deadline: configuration.requestTimeout)
+    return HTTPRequest(query: query, headers: headers, body: body, deadline: deadline ?? configuration.requestTimeout)
   }
 
   /// A parameter as the server reads it: the text of a value, escaped as in TabSeparated.

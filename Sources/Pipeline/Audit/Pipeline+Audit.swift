@@ -25,7 +25,7 @@ extension Pipeline {
     var routes = configuration.routes
     // What a table must be for exactly once is no matter here.
     for index in routes.indices { routes[index].delivery = .atLeastOnce }
-    let resolved = try await SchemaReader(client: client, logger: configuration.logger).resolve(routes)
+    let resolved = try await SchemaReader(client: client, logger: configuration.logger).resolve(routes).routes
     let tables = AuditTables(client: client, routes: resolved)
     let surveyed = try await AuditSurvey(
       configuration: configuration, request: request, tables: tables, progress: progress

@@ -6,6 +6,15 @@ public enum DeliveryGuarantee: String, Sendable, CaseIterable {
   case exactlyOnce = "exactly_once"
 }
 
+/// How a block that may be in its table already is told from one that is not. For exactly once.
+public enum DeduplicationMode: String, Sendable, CaseIterable {
+  /// It is sent again under its token: the server drops what it has (22.x and later, tables with a window).
+  case token
+  /// It is never sent again blindly: its offsets are counted in the table, which has `_topic`, `_partition` and `_offset`,
+  /// once no former attempt can land any more. For servers that know no tokens.
+  case count
+}
+
 /// Where records go that cannot become rows.
 public enum DeadLetterPolicy: Sendable, Equatable {
   /// To a Kafka topic: key, value and headers as they were, and the reason in more headers.
@@ -25,7 +34,9 @@ public struct RouteConfiguration: Sendable {
   /// `table` or `database.table`.
   public var table: String
   public var mapping: MappingConfiguration
-  public var delivery: DeliveryGuarantee
+  /// nil: exactly once where all that it needs is there, else at least once; `PipelineStatus.delivery` says which.
+  public var delivery: DeliveryGuarantee?
+  public var deduplication: DeduplicationMode
   /// Names from the dictionary that the pipeline is made with, applied in this order.
   public var transforms: [String]
   public var deadLetters: DeadLetterPolicy
@@ -33,13 +44,14 @@ public struct RouteConfiguration: Sendable {
 
   public init(
     topics: [String], table: String, mapping: MappingConfiguration = MappingConfiguration(),
-    delivery: DeliveryGuarantee = .atLeastOnce, transforms: [String] = [], deadLetters: DeadLetterPolicy = .stop,
-    block: SealPolicy = SealPolicy()
+    delivery: DeliveryGuarantee? = nil, deduplication: DeduplicationMode = .token, transforms: [String] = [],
+    deadLetters: DeadLetterPolicy = .stop, block: SealPolicy = SealPolicy()
   ) {
     self.topics = topics
     self.table = table
     self.mapping = mapping
     self.delivery = delivery
+    self.deduplication = deduplication
     self.transforms = transforms
     self.deadLetters = deadLetters
     self.block = block

@@ -47,8 +47,17 @@ final class InsertTarget: Sendable {
   let settings: [(String, String)]
   /// False for dead letters: a dead letter that is refused is no dead letter again.
   let isolatesBadRows: Bool
+  /// Of one attempt; nil: the client's.
+  let deadline: Duration?
+  /// Exactly once: a block whose outcome is unknown is counted, not sent again.
+  let isCounted: Bool
 
-  init(index: Int, table: TableName, settings: [(String, String)], isolatesBadRows: Bool) {
+  init(
+    index: Int, table: TableName, settings: [(String, String)], isolatesBadRows: Bool, deadline: Duration? = nil,
+    isCounted: Bool = false
+  ) {
+    self.deadline = deadline
+    self.isCounted = isCounted
     self.index = index
     self.table = table
     self.settings = settings

@@ -31,7 +31,11 @@ extension DeliveryFault {
         + "while they were in doubt. \(recover) offers two choices"
     case .cannotCount(let intent):
       "offsets \(intent.first)–\(intent.last) may be in the table, too long ago for ClickHouse to know their token, and the "
-        + "table has no columns _topic, _partition, _offset to tell by. \(recover) offers two choices"
+        + "table cannot tell: it has no columns _topic, _partition, _offset, or its merges take rows away. \(recover) offers two "
+        + "choices"
+    case .viewsInDoubt(let intent):
+      "offsets \(intent.first)–\(intent.last) are in the table, but they were too long in doubt to be sent again, and whether "
+        + "the materialized views behind it have them, nobody can tell: look there. \(recover) offers two choices"
     case .tooManyIntents:
       "too many rows are refused by the server to note them all beside the offset: mend the table, then start again"
     }

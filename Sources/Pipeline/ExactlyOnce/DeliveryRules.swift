@@ -49,8 +49,14 @@ struct DeliveryTarget: Sendable, Equatable {
     lineage.map { $0 & Self.identityMask | freshLineage & ~Self.identityMask } ?? freshLineage
   }
 
+  /// Materialized views read the table: whether an old block has gone through them, no count of the table tells.
+  var hasViews = false
+
   /// An intent may be inserted again, blindly, up to this age.
   var blindAge: Duration { horizon / 4 }
+
+  /// No token is remembered: a block whose outcome is unknown is counted, and what is missing of it made again.
+  var isCounted: Bool { horizon == .zero }
 
   /// Marks a lineage that ids were hashed into.
   static let identifiedBit: UInt64 = 1 << 63
@@ -76,6 +82,8 @@ enum DeliveryFault: Error, Sendable, Equatable {
   case partlyThere(Intent, found: Int)
   /// Too old to be inserted blindly, and the table cannot say whether it is there.
   case cannotCount(Intent)
+  /// Too old to be inserted blindly; the table has it, but whether the materialized views behind it do, it cannot say.
+  case viewsInDoubt(Intent)
   /// Bisecting a block that the server refuses needs more intents than the metadata holds.
   case tooManyIntents
 }

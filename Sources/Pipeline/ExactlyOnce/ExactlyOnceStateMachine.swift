@@ -274,8 +274,9 @@ struct ExactlyOnceStateMachine: Sendable {
     let block = partition.blocks[index]
     guard let rows else { return stop(id, .cannotCount(block.intent)) + advance(now) }
     if rows + deadLetters >= block.intent.rows {
+      if rows > 0, partition.target.hasViews { return stop(id, .viewsInDoubt(block.intent)) + advance(now) }
       partition.finish(index)
-    } else if rows > 0 {
+    } else if rows > 0, !partition.target.isCounted {
       return stop(id, .partlyThere(block.intent, found: rows + deadLetters)) + advance(now)
     } else if block.isUnreadable {
       return stop(id, .lostToRetention(next: block.intent.first, logStart: block.intent.last + 1)) + advance(now)
@@ -345,8 +346,10 @@ struct ExactlyOnceStateMachine: Sendable {
       switch block.stage {
       case .waiting where block.isDeclared && block.isHeld:
         let left = partition.target.blindAge - partition.age(block.intent, now)
+        // One that is counted is sent once, whenever that is.
+        let notAfter = partition.target.isCounted ? MonotonicInstant(nanoseconds: .max) : now.monotonic + left
         partition.blocks[index].stage = .inserting
-        actions.append(.insert(id, block: block.number, token: block.intent.token, notAfter: now.monotonic + left))
+        actions.append(.insert(id, block: block.number, token: block.intent.token, notAfter: notAfter))
       case .resolving(let notBefore) where notBefore <= now.monotonic:
         partition.blocks[index].stage = .counting
         actions.append(.count(id, block: block.number, first: block.intent.first, last: block.intent.last))

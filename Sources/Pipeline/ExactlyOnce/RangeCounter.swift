@@ -43,11 +43,14 @@ final class RangeCounter: Sendable {
     }
   }
 
-  /// Which offsets of a block are in the dead letter table. The answer comes as `PipelineEvent.deadLettersFound`.
-  func findDeadLetters(_ table: TableName, _ partition: TopicPartition, _ range: ReplayRange, id: Int) {
+  /// Which offsets of a block are in any of the tables. The answer comes as `PipelineEvent.offsetsFound`.
+  func find(_ tables: [TableName], _ partition: TopicPartition, _ range: ReplayRange, id: Int) {
     ask(partition) { [self] () async throws(ClickHouseError) in
-      let found = try await offsets("DISTINCT toInt64(_offset)", table, partition, range.first, range.last)
-      return .deadLettersFound(partition: id, range, Set(found))
+      var found: Set<Int64> = []
+      for table in tables {
+        found.formUnion(try await offsets("DISTINCT toInt64(_offset)", table, partition, range.first, range.last))
+      }
+      return .offsetsFound(partition: id, range, found)
     }
   }
 

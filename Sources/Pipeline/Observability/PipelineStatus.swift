@@ -45,6 +45,8 @@ public struct PipelineStatus: Sendable, Equatable {
   }
 
   public var phase = Phase.starting
+  /// What is promised of each record; nil until the tables have been read.
+  public var delivery: DeliveryDecision?
   public var partitions: [Partition] = []
   /// Tables that refuse inserts until a person mends it, with ClickHouse's words.
   public var alarms: [Alarm] = []

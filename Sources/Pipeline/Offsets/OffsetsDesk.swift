@@ -98,7 +98,7 @@ struct OffsetsDesk {
   private func count(
     _ block: PendingBlock, _ found: FoundPartition, _ route: ResolvedRoute?
   ) async throws(PipelineError) -> FoundRows? {
-    guard let route, route.delivery?.canCount == true else { return nil }
+    guard let route, let table = route.delivery, table.canCount, !table.hasViews else { return nil }
     let partition = found.offsets.partition
     func ask(_ table: TableName) async throws(PipelineError) -> Int? {
       do throws(ClickHouseError) {

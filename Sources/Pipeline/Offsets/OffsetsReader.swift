@@ -29,6 +29,7 @@ struct OffsetsReader {
     var notes: [String] = []
     let places: [Place]
     let tables: [Int: ResolvedRoute]
+    let delivery: DeliveryGuarantee
     let kafka: (committed: [CommittedOffset], starts: [CommittedOffset], ends: [CommittedOffset])
     let membership: KafkaAdmin.Group?
     do throws(KafkaError) {
@@ -38,9 +39,10 @@ struct OffsetsReader {
       async let found = readTables()
       async let group = readGroup()
       kafka = try await readOffsets(places.map(\.partition))
-      let (resolved, tableNotes) = await found
+      let (resolved, guarantee, tableNotes) = await found
       let (described, groupNotes) = await group
       tables = resolved
+      delivery = guarantee
       membership = described
       notes += tableNotes + groupNotes
     } catch {
@@ -51,9 +53,11 @@ struct OffsetsReader {
       Dictionary(answers.map { ($0.partition, $0) }) { first, _ in first }
     }
     let partitions = places.map { place in
-      FoundPartition(
+      var route = configuration.routes[place.route]
+      route.delivery = delivery
+      return FoundPartition(
         FoundPartition.Facts(
-          partition: place.partition, route: place.route, configuration: configuration.routes[place.route],
+          partition: place.partition, route: place.route, configuration: route,
           start: configuration.kafka.start, delivery: tables[place.route]?.delivery,
           committed: byPartition[0][place.partition], logStart: byPartition[1][place.partition],
           logEnd: byPartition[2][place.partition]), wallSeconds: now)
@@ -80,21 +84,22 @@ struct OffsetsReader {
   }
 
   /// What exactly once would go by now.
-  private func readTables() async -> ([Int: ResolvedRoute], notes: [String]) {
-    guard configuration.isExactlyOnce else { return ([:], []) }
+  private func readTables() async -> ([Int: ResolvedRoute], DeliveryGuarantee, notes: [String]) {
+    guard configuration.wantedDelivery != .atLeastOnce else { return ([:], .atLeastOnce, []) }
     do throws(PipelineError) {
-      let reader = SchemaReader(client: client, logger: configuration.logger)
-      let (resolved, findings) = try await reader.survey(configuration.routes)
+      let survey = try await SchemaReader(configuration, client).survey(configuration.routes)
       var tables: [Int: ResolvedRoute] = [:]
-      for route in resolved {
+      for route in survey.routes {
         let index = configuration.routes.firstIndex {
           $0.table == route.configuration.table && $0.topics == route.configuration.topics
         }
         if let index { tables[index] = route }
       }
-      return (tables, findings.map { "\($0.setting): \($0.message)" })
+      let delivery = survey.findings.isEmpty ? survey.delivery.guarantee : configuration.wantedDelivery ?? .exactlyOnce
+      return (tables, delivery, survey.findings.map { "\($0.setting): \($0.message)" })
     } catch {
-      return ([:], ["how long blocks may be sent again is not known: \(error.message)"])
+      // Taken for the one in which something can stand still.
+      return ([:], .exactlyOnce, ["how long blocks may be sent again is not known: \(error.message)"])
     }
   }
 

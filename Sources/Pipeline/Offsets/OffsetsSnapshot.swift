@@ -16,6 +16,7 @@ extension FoundPartition {
     let partition: TopicPartition
     let route: Int
     let configuration: RouteConfiguration
+    var guarantee: DeliveryGuarantee { configuration.delivery ?? .exactlyOnce }
     let start: StartOffset
     let delivery: DeliveryTable?
     var committed: CommittedOffset?
@@ -43,7 +44,7 @@ extension FoundPartition {
     let logStart = facts.logStart?.offset
     let logEnd = facts.logEnd?.offset
     offsets = PartitionOffsets(
-      partition: facts.partition, table: facts.configuration.table, delivery: facts.configuration.delivery,
+      partition: facts.partition, table: facts.configuration.table, delivery: facts.guarantee,
       committed: committed, metadata: text, commit: commit, pending: pending,
       done: (metadata?.intents ?? []).filter(\.isDone).map { $0.first...$0.last }, logStart: logStart, logEnd: logEnd,
       start: facts.start,
@@ -63,7 +64,7 @@ extension FoundPartition {
       return .unknown("the broker does not say where the log begins and ends")
     }
     // At least once goes on whatever it finds.
-    guard facts.configuration.delivery == .exactlyOnce, let committed = facts.committed?.offset else { return nil }
+    guard facts.guarantee == .exactlyOnce, let committed = facts.committed?.offset else { return nil }
     if commit == .foreign { return .foreignCommit }
     if committed > logEnd || pending.contains(where: { $0.offsets.upperBound >= logEnd }) { return .beyondLog }
     if committed < logStart, pending.isEmpty { return .lostToRetention(missing: logStart - committed) }

@@ -46,6 +46,11 @@ struct DeliveryTable: Sendable, Equatable {
   let horizon: Duration
   /// It has `_topic`, `_partition` and `_offset`.
   let canCount: Bool
+  /// Inserts go on through materialized views, of which a count of the table says nothing.
+  var hasViews = false
+
+  /// It remembers no tokens.
+  var isCounted: Bool { horizon == .zero }
 }
 
 /// How a partition is read exactly once.
@@ -56,9 +61,9 @@ struct ReplayState {
   var isDead = false
   /// Where librdkafka goes on: the next record that it hands over is the first at or after this one; nil: unknown.
   var cursor: Int64?
-  /// The block that is to be made again, once the dead letter table has said what it has of it.
+  /// The block that is to be made again, once the tables have said what they have of it.
   var awaited: ReplayRange?
-  /// Offsets of it that the dead letter table has: they become neither rows nor dead letters again.
+  /// Offsets of it that are there: they become neither rows nor dead letters again.
   var known: Set<Int64> = []
   /// Those of them that were met.
   var knownRows = 0

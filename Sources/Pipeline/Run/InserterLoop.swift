@@ -157,7 +157,7 @@ struct InserterLoop: ~Copyable {
       guard isAllowed(id, entry) else { continue }
       let request = InsertRequest(
         table: entry.target.table, block: entry.block, deduplicationToken: entry.token,
-        settings: entry.target.settings)
+        settings: entry.target.settings, deadline: entry.target.deadline)
       let mailbox = mailbox
       context.client.insert(request) { mailbox.post(.finished(id, $0)) }
     }
@@ -175,6 +175,15 @@ struct InserterLoop: ~Copyable {
       settle(table)
       drop(entry.root)
       if !permit.isGone { context.events.post(.ended(entry.root, .refused(isCertain: !entry.isUncertain))) }
+      return
+    }
+    if entry.target.isCounted, sending[id]?.isUncertain == true {
+      context.alarms.note(table, error?.message ?? "no answer")
+      context.logger.warning(
+        "the outcome of an insert is unknown; its offsets will be counted before anything is sent again",
+        ["table": table, "rows": "\(entry.block.rows)", "query_id": response.queryID, "error": error?.message ?? "-"])
+      drop(entry.root)
+      context.events.post(.ended(entry.root, .expired))
       return
     }
     let action = queue.finished(id, verdict, context.time.monotonic(), random: .random(in: 0..<1))

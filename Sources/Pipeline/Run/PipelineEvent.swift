@@ -9,8 +9,8 @@ enum PipelineEvent: Sendable {
   case ended(SealedBlock.ID, ExactlyOnceStateMachine.InsertResult)
   /// How many offsets of an old block the table has, and its dead letter table; nil where it cannot say.
   case counted(partition: Int, block: Int, rows: Int?, deadLetters: Int)
-  /// Which offsets of a block that is to be made again are in the dead letter table.
-  case deadLettersFound(partition: Int, ReplayRange, Set<Int64>)
+  /// Which offsets of a block that is to be made again must not go anywhere again.
+  case offsetsFound(partition: Int, ReplayRange, Set<Int64>)
   /// The server refuses this one row; its block lands without it.
   case rowRejected(partition: Int, offset: Int64, ClickHouseError)
   /// The original of a row that the server refused.

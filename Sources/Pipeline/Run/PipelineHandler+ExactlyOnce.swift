@@ -86,7 +86,7 @@ extension PipelineHandler {
           DeliveryTarget(
             origin: .init(topic: topicPartition.topic, partition: topicPartition.partition, table: base.table.name),
             fingerprint: table.fingerprint, horizon: table.horizon, lineage: nil,
-            freshLineage: .random(in: 0..<DeliveryTarget.identifiedBit))
+            freshLineage: .random(in: 0..<DeliveryTarget.identifiedBit), hasViews: table.hasViews)
         ))
     }
     partitionsByKey = [:]

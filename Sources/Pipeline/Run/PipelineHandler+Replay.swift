@@ -21,17 +21,22 @@ extension PipelineHandler {
     guard let partition = partitions[id] else { return }
     partition.replay.known = []
     partition.replay.awaited = nil
-    guard let through, let letters = partition.route.deadLetterTable else {
-      return begin(partition, from, through, isDead, control)
-    }
+    let asked = tablesToAsk(partition)
+    guard let through, !asked.isEmpty else { return begin(partition, from, through, isDead, control) }
     let range = ReplayRange(first: from, last: through, isDead: isDead)
     partition.replay.awaited = range
     partition.isReading = false
-    context.counter.findDeadLetters(letters.target.table, partition.topicPartition, range, id: id)
+    context.counter.find(asked, partition.topicPartition, range, id: id)
   }
 
-  /// What the dead letter table has of a block was sent by a former owner, or before the block was cut otherwise.
-  mutating func deadLettersFound(
+  /// Those in which a part of a block may be that must not go there again: its dead letters, sent by a former owner or
+  /// before the block was halved; without tokens its rows, where an insert makes several parts.
+  private func tablesToAsk(_ partition: AssignedPartition) -> [TableName] {
+    let main = partition.route.table.target
+    return (main.isCounted ? [main.table] : []) + [partition.route.deadLetterTable?.target.table].compactMap(\.self)
+  }
+
+  mutating func offsetsFound(
     _ id: Int, _ range: ReplayRange, _ offsets: Set<Int64>, _ control: borrowing ConsumerControl
   ) {
     guard let partition = partitions[id], partition.replay.awaited == range else { return }

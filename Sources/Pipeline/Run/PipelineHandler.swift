@@ -138,8 +138,8 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
         let now = moment(control)
         exactly?.tell { $0.counted(partition, block: block, rows: rows, deadLetters: letters, now) }
         perform(control)
-      case .deadLettersFound(let partition, let range, let offsets):
-        deadLettersFound(partition, range, offsets, control)
+      case .offsetsFound(let partition, let range, let offsets):
+        offsetsFound(partition, range, offsets, control)
       }
     }
   }

@@ -51,7 +51,7 @@ struct PipelineParts {
     for route in resolved {
       let table = makeTable(
         at: tables.count, route.table, route.layout, settings: settings(of: route), isolates: true,
-        policy: policy(route.configuration.block))
+        delivery: route.delivery, policy: policy(route.configuration.block))
       tables.append(table)
       var deadLetterTable: TableState?
       if let wanted = route.deadLetterTable {
@@ -59,7 +59,7 @@ struct PipelineParts {
         if deadLetterTable == nil {
           let made = makeTable(
             at: tables.count, wanted.name, wanted.layout, settings: deadline(of: route), isolates: false,
-            policy: policy(SealPolicy()))
+            delivery: route.delivery, policy: policy(SealPolicy()))
           tables.append(made)
           deadLetterTables[wanted.name] = made
           deadLetterTable = made
@@ -84,7 +84,7 @@ struct PipelineParts {
   }
 
   private func makeDesk(_ resolved: [ResolvedRoute], _ routes: [RouteState]) -> ExactlyOnceDesk? {
-    guard configuration.isExactlyOnce else { return nil }
+    guard resolved.contains(where: { $0.delivery != nil }) else { return nil }
     var facts: [Int: DeliveryTable] = [:]
     for (route, state) in zip(resolved, routes) { facts[state.table.target.index] = route.delivery }
     let session = configuration.kafka.sessionTimeout
@@ -106,10 +106,13 @@ struct PipelineParts {
 
   private func makeTable(
     at index: Int, _ name: TableName, _ layout: BlockLayout, settings: [(String, String)], isolates: Bool,
-    policy: SealPolicy
+    delivery: DeliveryTable?, policy: SealPolicy
   ) -> TableState {
     TableState(
-      target: InsertTarget(index: index, table: name, settings: settings, isolatesBadRows: isolates), layout: layout,
+      target: InsertTarget(
+        index: index, table: name, settings: settings, isolatesBadRows: isolates,
+        deadline: delivery == nil ? nil : configuration.insertDeadline, isCounted: delivery?.isCounted ?? false),
+      layout: layout,
       policy: policy)
   }
 

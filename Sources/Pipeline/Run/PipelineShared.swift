@@ -4,13 +4,22 @@ internal import Synchronization
 final class PipelineShared: Sendable {
   private struct State {
     var status = PipelineStatus()
+    var delivery: DeliveryDecision?
     var error: PipelineError?
     var isDrained = false
   }
 
   private let state = Mutex(State())
 
-  var status: PipelineStatus { state.withLock { $0.status } }
+  var status: PipelineStatus {
+    state.withLock { state in
+      var status = state.status
+      status.delivery = state.delivery
+      return status
+    }
+  }
+
+  func decide(_ delivery: DeliveryDecision) { state.withLock { $0.delivery = delivery } }
 
   func publish(_ status: PipelineStatus) { state.withLock { $0.status = status } }
 

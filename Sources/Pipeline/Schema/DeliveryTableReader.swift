@@ -11,46 +11,51 @@ struct DeliveryTableReader {
 
   let client: ClickHouseClient
 
-  private struct Facts {
-    let engine: String
-    let engineFull: String
-    let partitionKey: String
-    let views: [String]
-  }
-
   /// - Returns: every reason why it cannot hold, each with what to do.
   func read(
     _ route: RouteConfiguration, _ table: TableName, _ description: TableDescription,
     _ deadLetters: ResolvedRoute.DeadLetters?
   ) async throws(ClickHouseError) -> (DeliveryTable?, problems: [String]) {
-    guard client.knowsSetting("insert_deduplication_token") else {
+    let isCounted = route.deduplication == .count
+    guard isCounted || client.knowsSetting("insert_deduplication_token") else {
       return (
-        nil, ["the server does not know insert_deduplication_token (22.x and later do): use delivery: at_least_once"]
+        nil,
+        ["the server does not know insert_deduplication_token (22.x and later do): upgrade it, or deduplication: count"]
       )
     }
     var problems: [String] = []
-    var (facts, horizon) = try await check(table, description, &problems)
-    if let deadLetters {
-      var found: [String] = []
-      horizon = min(horizon, try await check(deadLetters.name, deadLetters.description, &found).horizon)
-      let missing = Self.missingPlaces(deadLetters.description)
-      if !missing.isEmpty {
-        let columns = missing.map { "ADD COLUMN \($0.name) \($0.type)" }.joined(separator: ", ")
-        found.append(
-          "it cannot say which offsets it has: ALTER TABLE \(deadLetters.name.sql) \(columns)")
+    let facts = try await TableFacts.read(table, client)
+    var views: [String] = []
+    var horizon = Duration.zero
+    let doubts = Self.countingProblems(facts, description)
+    if isCounted {
+      problems += doubts
+      if let view = facts.views.first {
+        problems.append(
+          "the materialized view \(view) reads it, of which a count says nothing: that needs deduplication: token")
       }
-      problems += found.map { "the dead letter table \(deadLetters.name): \($0)" }
+    } else {
+      horizon = try await self.horizon(facts, &problems)
+      checkPartitionKey(facts, description, &problems)
+      try await checkViews(of: facts, description, &horizon, &views, &problems)
+    }
+    if let deadLetters {
+      let other = try await self.horizon(deadLetters, isCounted: isCounted, &problems)
+      horizon = min(horizon, other)
     }
     let columns = description.columns.map { "\($0.name) \($0.type) \($0.defaultKind.rawValue) \($0.defaultExpression)" }
     let shape =
-      "\(table) \(columns) \(facts.engineFull) \(facts.partitionKey) \(facts.views) \(route.mapping) \(route.transforms)"
-      + " \(route.deadLetters)"
+      "\(table) \(columns) \(facts.engineFull) \(facts.partitionKey) \(views) \(route.mapping) \(route.transforms)"
+      + " \(route.deadLetters) \(route.deduplication)"
     let hash = unsafe Array(shape.utf8).withUnsafeBytes { unsafe CityHash128.hash($0) }
     return (
       DeliveryTable(
-        fingerprint: hash.low, horizon: horizon, canCount: Self.missingPlaces(description).isEmpty), problems
+        fingerprint: hash.low, horizon: horizon, canCount: doubts.isEmpty,
+        hasViews: !views.isEmpty), problems
     )
   }
+
+  // MARK: Counting
 
   /// The columns that say where a row comes from, with the types that they may have.
   static let places = [("_topic", "LowCardinality(String)"), ("_partition", "Int32"), ("_offset", "Int64")]
@@ -60,93 +65,161 @@ struct DeliveryTableReader {
     return places.filter { !names.contains($0.0) }.map { (name: $0.0, type: $0.1) }
   }
 
-  /// What any table must be that blocks go to.
-  private func check(
-    _ table: TableName, _ description: TableDescription, _ problems: inout [String]
-  ) async throws(ClickHouseError) -> (facts: Facts, horizon: Duration) {
-    let facts = try await facts(table)
-    let horizon = try await horizon(table, facts, &problems)
-    checkPartitionKey(facts, description, &problems)
-    for view in facts.views {
-      problems.append(
-        "the materialized view \(view) reads the table; exactly once through views is not checked yet: "
-          + "use delivery: at_least_once")
+  /// Why a count of its offsets would not say what was inserted.
+  private static func countingProblems(_ facts: TableFacts, _ table: TableDescription) -> [String] {
+    let missing = missingPlaces(table)
+    guard missing.isEmpty else {
+      let columns = missing.map { "ADD COLUMN \($0.name) \($0.type)" }.joined(separator: ", ")
+      return ["it cannot say which offsets it has: ALTER TABLE \(facts.name.sql) \(columns)"]
     }
-    return (facts, horizon)
+    guard facts.engine.hasSuffix("MergeTree") else {
+      return ["engine \(facts.engine) does not say what was inserted: a MergeTree does"]
+    }
+    let isPlain = ["", "Replicated", "Shared"].contains { facts.engine == "\($0)MergeTree" }
+    guard isPlain || places.allSatisfy({ MovingFunction.mentions($0.0, in: facts.sortingKey) }) else {
+      return [
+        "merges of \(facts.engine) take rows away, so that a count does not say what was inserted: end its sorting key "
+          + "with _topic, _partition, _offset"
+      ]
+    }
+    return []
   }
 
-  private func facts(_ table: TableName) async throws(ClickHouseError) -> Facts {
-    let database = table.database.map(TableName.literal) ?? "currentDatabase()"
-    let text = try await client.queryText(
-      "SELECT engine, engine_full, partition_key, arrayStringConcat(dependencies_table, ',') FROM system.tables "
-        + "WHERE database = \(database) AND name = \(TableName.literal(table.table)) FORMAT TabSeparated")
-    let fields = text.split(separator: "\n").first.map { $0.split(separator: "\t", omittingEmptySubsequences: false) }
-    let words = (fields ?? []).map(String.init) + Array(repeating: "", count: 4)
-    return Facts(
-      engine: words[0], engineFull: words[1], partitionKey: words[2],
-      views: words[3].split(separator: ",").map(String.init))
+  // MARK: Dead letters
+
+  /// Views of a dead letter table are not looked at: nothing is promised of them.
+  private func horizon(
+    _ deadLetters: ResolvedRoute.DeadLetters, isCounted: Bool, _ problems: inout [String]
+  ) async throws(ClickHouseError) -> Duration {
+    let facts = try await TableFacts.read(deadLetters.name, client)
+    var found = Self.countingProblems(facts, deadLetters.description)
+    var horizon = Duration.zero
+    if !isCounted {
+      horizon = try await self.horizon(facts, &found)
+      checkPartitionKey(facts, deadLetters.description, &found)
+    }
+    problems += found.map { "the dead letter table \(deadLetters.name): \($0)" }
+    return horizon
   }
+
+  // MARK: Views
+
+  /// Follows the views to their targets, and the views on those: a repeated insert goes through all of them, and each
+  /// target drops what it has by the token alone.
+  private func checkViews(
+    of source: TableFacts, _ description: TableDescription, _ horizon: inout Duration, _ shapes: inout [String],
+    _ problems: inout [String]
+  ) async throws(ClickHouseError) {
+    var waiting = source.views
+    var seen: Set<TableName> = []
+    while !waiting.isEmpty {
+      let name = waiting.removeFirst()
+      guard seen.insert(name).inserted else { continue }
+      let view = try await TableFacts.read(name, client)
+      if view.isRefreshable { continue }
+      shapes.append("\(name) \(view.select)")
+      guard let target = view.target else {
+        problems.append("where the materialized view \(name) writes to cannot be made out")
+        continue
+      }
+      var found: [String] = []
+      let facts = try await TableFacts.read(target, client)
+      shapes.append("\(target) \(facts.engineFull) \(facts.partitionKey)")
+      horizon = min(horizon, try await self.horizon(facts, &found))
+      checkPlacement(view, facts, description, &found)
+      problems += found.map { "the materialized view \(name) writes to \(target): \($0)" }
+      waiting += facts.views
+    }
+    guard !shapes.isEmpty else { return }
+    let version = try await client.serverVersion()
+    if !version.isAtLeast(24, 7) {
+      problems.append(
+        "materialized views read it, and \(version) passes a repeated block on to none of them (24.7 and later do): "
+          + "upgrade")
+    }
+  }
+
+  /// A view's row must go to the same table partition each time.
+  private func checkPlacement(
+    _ view: TableFacts, _ target: TableFacts, _ source: TableDescription, _ problems: inout [String]
+  ) {
+    guard !target.partitionKey.isEmpty else { return }
+    for column in source.columns where MovingFunction.mentions(column.name, in: target.partitionKey) {
+      guard let (origin, function) = Self.movingOrigin(of: column, in: source) else { continue }
+      problems.append(
+        "its partition key \(target.partitionKey) depends on column \(column.name), and \(origin.name) of \(source.name) "
+          + "has a default that calls \(function)(): partition by what the row holds")
+    }
+    // An item of the SELECT that makes no column of the key may move.
+    guard let function = SelectItems.movingFunction(in: view.select, reaching: target.partitionKey) else { return }
+    problems.append(
+      "its partition key \(target.partitionKey) may depend on \(function)() in the view: partition by what the row "
+        + "holds")
+  }
+
+  // MARK: Windows
 
   private func horizon(
-    _ table: TableName, _ facts: Facts, _ problems: inout [String]
+    _ facts: TableFacts, _ problems: inout [String]
   ) async throws(ClickHouseError) -> Duration {
-    let isReplicated = facts.engine.hasPrefix("Replicated") || facts.engine.hasPrefix("Shared")
     guard facts.engine.hasSuffix("MergeTree") else {
-      problems.append("engine \(facts.engine) remembers no tokens: a MergeTree does, or use delivery: at_least_once")
+      problems.append("engine \(facts.engine) remembers no tokens: a MergeTree does")
       return .zero
     }
-    let name = isReplicated ? "replicated_deduplication_window" : "non_replicated_deduplication_window"
+    let name = facts.isReplicated ? "replicated_deduplication_window" : "non_replicated_deduplication_window"
     let window = try await setting(name, facts)
     guard window > 0 else {
       problems.append(
-        "\(name) is 0, so that tokens are not remembered: ALTER TABLE \(table.sql) MODIFY SETTING \(name) = 10000")
+        "\(name) is 0, so that tokens are not remembered: ALTER TABLE \(facts.name.sql) MODIFY SETTING \(name) = 10000")
       return .zero
     }
     var horizon = Duration.seconds(window / Self.assumedInsertsPerSecond)
-    if isReplicated {
-      let seconds = try await setting("replicated_deduplication_window_seconds", facts)
-      horizon = min(horizon, .seconds(seconds))
+    if facts.isReplicated {
+      horizon = min(horizon, .seconds(try await setting("replicated_deduplication_window_seconds", facts)))
     }
     if horizon < Self.leastHorizon {
       problems.append(
         "tokens are remembered for \(horizon) at \(Self.assumedInsertsPerSecond) inserts a second; at least "
-          + "\(Self.leastHorizon): ALTER TABLE \(table.sql) MODIFY SETTING \(name) = 10000"
-          + (isReplicated ? ", replicated_deduplication_window_seconds = 604800" : ""))
+          + "\(Self.leastHorizon): ALTER TABLE \(facts.name.sql) MODIFY SETTING \(name) = 10000"
+          + (facts.isReplicated ? ", replicated_deduplication_window_seconds = 604800" : ""))
     }
     return horizon
   }
 
   /// Of the table, else of the server.
-  private func setting(_ name: String, _ facts: Facts) async throws(ClickHouseError) -> Int {
-    // The names contain each other: the character before must not be part of one.
-    for part in facts.engineFull.split(whereSeparator: { $0 == "," || $0 == " " || $0 == "=" }).enumerated()
-    where part.element == name {
-      let rest = facts.engineFull.split(whereSeparator: { $0 == "," || $0 == " " || $0 == "=" }).dropFirst(
-        part.offset + 1)
-      if let value = rest.first.flatMap({ Int($0) }) { return value }
-    }
-    let source = name.hasPrefix("replicated_") ? "replicated_merge_tree_settings" : "merge_tree_settings"
+  private func setting(_ name: String, _ facts: TableFacts) async throws(ClickHouseError) -> Int {
+    if let own = facts.setting(name) { return own }
+    let source = facts.isReplicated ? "replicated_merge_tree_settings" : "merge_tree_settings"
     let text = try await client.queryText("SELECT value FROM system.\(source) WHERE name = \(TableName.literal(name))")
-    return Int(text.filter(\.isNumber)) ?? 0
+    return Int(text.trimmed) ?? 0
   }
 
-  private static let movingFunctions = [
-    "now", "now64", "today", "yesterday", "rand", "rand32", "rand64", "randConstant", "generateUUIDv4",
-    "generateUUIDv7",
-    "rowNumberInAllBlocks", "hostName",
-  ]
-
   /// A row must go to the same table partition each time: tokens are remembered for each.
-  private func checkPartitionKey(_ facts: Facts, _ table: TableDescription, _ problems: inout [String]) {
-    func moves(_ expression: String) -> String? { Self.movingFunctions.first { expression.contains("\($0)(") } }
-    if let function = moves(facts.partitionKey) {
+  private func checkPartitionKey(_ facts: TableFacts, _ table: TableDescription, _ problems: inout [String]) {
+    if let function = MovingFunction.first(in: facts.partitionKey) {
       problems.append("the partition key \(facts.partitionKey) depends on \(function)(), not on the row alone")
     }
-    for column in table.columns where facts.partitionKey.contains(column.name) {
-      guard let function = moves(column.defaultExpression) else { continue }
+    for column in table.columns where MovingFunction.mentions(column.name, in: facts.partitionKey) {
+      guard let (origin, function) = Self.movingOrigin(of: column, in: table) else { continue }
+      let way = origin.name == column.name ? "" : "through column \(origin.name), "
       problems.append(
-        "the partition key \(facts.partitionKey) depends on column \(column.name), whose default calls \(function)(): "
-          + "give the records that field, or use delivery: at_least_once")
+        "the partition key \(facts.partitionKey) depends on column \(column.name), \(way)whose default calls "
+          + "\(function)(): let records give that field and ALTER TABLE \(facts.name.sql) MODIFY COLUMN "
+          + "\(TableName(table: origin.name).sql) REMOVE \(origin.defaultKind.rawValue)")
     }
+  }
+
+  /// The column whose default makes another one move: itself, or one that its default reads.
+  private static func movingOrigin(
+    of column: ColumnDescription, in table: TableDescription
+  ) -> (origin: ColumnDescription, function: String)? {
+    var waiting = [column]
+    var seen: Set<String> = []
+    while let next = waiting.popLast() {
+      guard seen.insert(next.name).inserted, !next.defaultExpression.isEmpty else { continue }
+      if let function = MovingFunction.first(in: next.defaultExpression) { return (next, function) }
+      waiting += table.columns.filter { MovingFunction.mentions($0.name, in: next.defaultExpression) }
+    }
+    return nil
   }
 }

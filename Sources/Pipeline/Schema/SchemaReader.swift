@@ -13,47 +13,86 @@ struct ResolvedRoute: Sendable {
   let table: TableName
   let plan: RecordPlan
   /// What exactly once goes by; nil for at least once.
-  let delivery: DeliveryTable?
+  var delivery: DeliveryTable?
   let deadLetterTable: DeadLetters?
 
   var layout: BlockLayout { plan.layout }
+}
+
+/// What the servers' tables make of the routes.
+struct SchemaSurvey: Sendable {
+  var routes: [ResolvedRoute] = []
+  var delivery = DeliveryDecision(.atLeastOnce)
+  var findings: [PipelineFinding] = []
+  /// Why it is at least once, where that was not asked for.
+  var notes: [PipelineFinding] = []
 }
 
 /// Reads what the routes' tables look like, and fits the routes to them.
 struct SchemaReader {
   let client: ClickHouseClient
   let logger: Logger
+  /// What the routes ask for; nil: whatever holds.
+  var wantedDelivery: DeliveryGuarantee? = .atLeastOnce
+  /// Why it cannot be exactly once, whatever the tables are.
+  var deliveryObstacles: [String] = []
+
+  /// For columns alone: what delivery needs of a table is not looked at.
+  init(client: ClickHouseClient, logger: Logger) {
+    self.client = client
+    self.logger = logger
+  }
+
+  init(_ configuration: PipelineConfiguration, _ client: ClickHouseClient) {
+    self.init(client: client, logger: configuration.logger)
+    wantedDelivery = configuration.wantedDelivery
+    deliveryObstacles = configuration.deliveryObstacles
+  }
 
   /// - Throws: `unreachable` or `refused` where the server does not answer or has no such table; `configuration` with
   ///   every problem of every route at once.
-  func resolve(_ routes: [RouteConfiguration]) async throws(PipelineError) -> [ResolvedRoute] {
-    let (resolved, findings) = try await survey(routes)
-    guard findings.isEmpty else {
-      let code = findings.allSatisfy { $0.code == .refused } ? PipelineError.Code.refused : .configuration
-      throw PipelineError(code, "routes and tables do not fit", details: findings.map(\.message))
+  func resolve(_ routes: [RouteConfiguration]) async throws(PipelineError) -> SchemaSurvey {
+    let survey = try await survey(routes)
+    guard survey.findings.isEmpty else {
+      let code = survey.findings.allSatisfy { $0.code == .refused } ? PipelineError.Code.refused : .configuration
+      throw PipelineError(code, "routes and tables do not fit", details: survey.findings.map(\.message))
     }
-    return resolved
+    return survey
   }
 
   /// As `resolve`, with what was found instead of an error.
-  func survey(
-    _ routes: [RouteConfiguration]
-  ) async throws(PipelineError) -> ([ResolvedRoute], [PipelineFinding]) {
+  func survey(_ routes: [RouteConfiguration]) async throws(PipelineError) -> SchemaSurvey {
     let server = try await readServer()
-    var resolved: [ResolvedRoute] = []
-    var findings: [PipelineFinding] = []
+    var survey = SchemaSurvey()
+    if wantedDelivery == nil {
+      survey.notes = deliveryObstacles.map { PipelineFinding(.configuration, "kafka", $0, isNote: true) }
+    }
     for (index, route) in routes.enumerated() {
+      let place = "routes[\(index + 1)]"
       do throws(RouteProblem) {
-        resolved.append(try await resolve(route, server))
+        var (resolved, problems) = try await resolve(route, server)
+        survey.notes += problems.map {
+          PipelineFinding(.configuration, "\(place).table", "table \(route.table): \($0)", isNote: true)
+        }
+        if !survey.notes.isEmpty { resolved.delivery = nil }
+        survey.routes.append(resolved)
       } catch {
         switch error {
         case .server(let failure): throw failure
         case .findings(let found):
-          findings += found.map { PipelineFinding($0.code, "routes[\(index + 1)].\($0.setting)", $0.message) }
+          survey.findings += found.map { PipelineFinding($0.code, "\(place).\($0.setting)", $0.message) }
         }
       }
     }
-    return (resolved, findings)
+    decide(&survey)
+    return survey
+  }
+
+  /// One promise for all: where one table cannot hold exactly once, none is asked to.
+  private func decide(_ survey: inout SchemaSurvey) {
+    let isExact = wantedDelivery != .atLeastOnce && survey.notes.isEmpty
+    survey.delivery = DeliveryDecision(isExact ? .exactlyOnce : .atLeastOnce, reasons: survey.notes.map(\.message))
+    if !isExact { for index in survey.routes.indices { survey.routes[index].delivery = nil } }
   }
 
   private enum RouteProblem: Error {
@@ -90,8 +129,10 @@ struct SchemaReader {
     }
   }
 
-  private func resolve(_ route: RouteConfiguration, _ server: ServerTraits) async throws(RouteProblem) -> ResolvedRoute
-  {
+  /// - Returns: the route, and why it cannot be exactly once where that was not asked for.
+  private func resolve(
+    _ route: RouteConfiguration, _ server: ServerTraits
+  ) async throws(RouteProblem) -> (ResolvedRoute, [String]) {
     let name: TableName
     let description: TableDescription
     do throws(ClickHouseError) {
@@ -113,10 +154,19 @@ struct SchemaReader {
       table: description, mapping: route.mapping, zones: zones, server: server)
     switch result {
     case .success(let plan):
-      let delivery = try await resolveDelivery(route, name, description, deadLetters, &findings)
+      let (delivery, problems) = try await resolveDelivery(route, name, description, deadLetters)
+      if wantedDelivery == .exactlyOnce {
+        findings += problems.map {
+          PipelineFinding(
+            .configuration, "delivery",
+            "exactly_once cannot hold for table \(route.table): \($0); or use delivery: at_least_once")
+        }
+      }
       guard findings.isEmpty else { throw .findings(findings) }
-      return ResolvedRoute(
-        configuration: route, table: name, plan: plan, delivery: delivery, deadLetterTable: deadLetters)
+      return (
+        ResolvedRoute(
+          configuration: route, table: name, plan: plan, delivery: delivery, deadLetterTable: deadLetters), problems
+      )
     case .failure(let found):
       throw .findings(
         found.problems.map { problem in
@@ -128,18 +178,16 @@ struct SchemaReader {
 
   private func resolveDelivery(
     _ route: RouteConfiguration, _ name: TableName, _ description: TableDescription,
-    _ deadLetters: ResolvedRoute.DeadLetters?, _ findings: inout [PipelineFinding]
-  ) async throws(RouteProblem) -> DeliveryTable? {
-    guard route.delivery == .exactlyOnce else { return nil }
+    _ deadLetters: ResolvedRoute.DeadLetters?
+  ) async throws(RouteProblem) -> (DeliveryTable?, problems: [String]) {
+    guard wantedDelivery != .atLeastOnce else { return (nil, []) }
     do throws(ClickHouseError) {
-      let (table, problems) = try await DeliveryTableReader(client: client).read(
-        route, name, description, deadLetters)
-      findings += problems.map {
-        PipelineFinding(.configuration, "delivery", "exactly_once cannot hold for table \(route.table): \($0)")
-      }
-      return table
+      return try await DeliveryTableReader(client: client).read(route, name, description, deadLetters)
     } catch {
-      throw Self.problem(error, "delivery", "the table \(route.table)")
+      let problem = Self.problem(error, "delivery", "the table \(route.table)")
+      // What cannot be looked at is no obstacle to less.
+      guard case .findings(let found) = problem, wantedDelivery == nil else { throw problem }
+      return (nil, found.map { "it could not be looked at: \($0.message)" })
     }
   }
 

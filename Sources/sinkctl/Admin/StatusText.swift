@@ -11,6 +11,10 @@ enum StatusText {
       json.field("group", configuration.kafka.group)
       json.field("instance_id", configuration.kafka.instanceID)
       json.field("phase", status.phase.rawValue)
+      json.field("delivery", status.delivery?.guarantee.rawValue)
+      json.field("exactly_once_needs") { json in
+        for reason in status.delivery?.reasons ?? [] { json.element(reason) }
+      }
       json.field("lag", Int(status.lag))
       json.field("records_received", status.recordsReceived)
       json.field("rows_inserted", status.rowsInserted)
@@ -37,7 +41,7 @@ enum StatusText {
               for topic in route.topics { json.element(topic) }
             }
             json.field("table", route.table)
-            json.field("delivery", route.delivery.rawValue)
+            json.field("delivery", (route.delivery ?? status.delivery?.guarantee)?.rawValue)
           }
         }
       }

@@ -26,10 +26,18 @@ enum CheckCommand {
       let findings =
         notes.map {
           Finding(configuration.mark(of: $0.setting), "certificate", $0.setting, $0.message, isWarning: $0.isWarning)
-        } + found.map { Finding(configuration.mark(of: $0.setting), $0.code.rawValue, $0.setting, $0.message) }
+        }
+        + found.map { finding in
+          let words = finding.isNote ? "delivery is at least once: \(finding.message)" : finding.message
+          return Finding(
+            configuration.mark(of: finding.setting), finding.isNote ? "delivery" : finding.code.rawValue,
+            finding.setting,
+            words, isWarning: finding.isNote)
+        }
       report(findings, path, arguments)
-      if found.contains(where: { $0.code == .unreachable }) { return .unreachable }
-      if found.contains(where: { $0.code == .refused }) { return .refused }
+      let wrong = found.filter { !$0.isNote }
+      if wrong.contains(where: { $0.code == .unreachable }) { return .unreachable }
+      if wrong.contains(where: { $0.code == .refused }) { return .refused }
       return findings.allSatisfy(\.isWarning) ? .done : .findings
     }
   }

@@ -123,7 +123,10 @@ enum RunCommand {
     for route in pipeline.routes {
       pipeline.logger.info(
         "route",
-        ["topics": route.topics.joined(separator: ","), "table": route.table, "delivery": route.delivery.rawValue])
+        [
+          "topics": route.topics.joined(separator: ","), "table": route.table,
+          "delivery": route.delivery?.rawValue ?? "as the table allows",
+        ])
     }
   }
 

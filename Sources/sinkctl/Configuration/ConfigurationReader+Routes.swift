@@ -31,9 +31,8 @@ extension ConfigurationReader {
       }
     }
     var route = RouteConfiguration(topics: topics ?? [], table: table ?? "", mapping: mapping)
-    route.delivery =
-      section.choice("delivery", DeliveryGuarantee.self)
-      ?? .atLeastOnce
+    route.delivery = section.choice("delivery", DeliveryGuarantee.self)
+    route.deduplication = section.choice("deduplication", DeduplicationMode.self) ?? .token
     route.transforms = section.list("transforms") ?? []
     if !route.transforms.isEmpty {
       section.problems.report(

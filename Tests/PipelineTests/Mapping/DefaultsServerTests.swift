@@ -140,7 +140,7 @@ import Testing
   ) async throws(PipelineError) -> ResolvedRoute {
     let route = RouteConfiguration(topics: ["t"], table: table, mapping: mapping)
     let reader = SchemaReader(client: client, logger: Logger(source: "test"))
-    return try await reader.resolve([route])[0]
+    return try await reader.resolve([route]).routes[0]
   }
 
   private func insert(
