@@ -58,19 +58,22 @@ import Testing
     let plan = OffsetPlan(
       group: "sink", membership: KafkaAdmin.Group(state: .empty, assignor: "", members: []), steps: [],
       untouched: [
-        OffsetPlan.Stay(partition: TopicPartition("events", 1), reason: "stands there already", blocks: []),
-        OffsetPlan.Stay(partition: TopicPartition("events", 2), reason: "stands there already", blocks: []),
+        OffsetPlan.Stay(before: Self.partition(1, committed: 5), reason: "stands there already", blocks: []),
+        OffsetPlan.Stay(before: Self.partition(2, committed: 5), reason: "stands there already", blocks: []),
       ],
       refused: [
         OffsetPlan.Stay(
-          partition: TopicPartition("events", 0), reason: "choose --take-as-landed or --insert-again", blocks: [block])
+          before: Self.partition(0, committed: 1000), reason: "choose --take-as-landed or --insert-again",
+          blocks: [block])
       ], notes: [])
     #expect(
       PlanText.describe(plan, isWritten: false, isWriting: false) == """
         group sink: Empty, nobody is in it
 
-        events/0  offsets 1,000–1,999: 990 rows, declared 12 s ago, may be sent again for 3 min more; 400 of 990 are in \
-        the table, 2 dead letters; --take-as-landed loses up to 588 rows, --insert-again doubles up to 400 rows
+        events/0  offsets 1,000–1,999: 990 rows, declared 12 s ago; 400 in the table, 2 dead letters; --take-as-landed \
+        loses 588 rows, --insert-again doubles 400 rows
+            neither: ALTER TABLE `analytics`.`events` DELETE WHERE _topic = 'events' AND _partition = 0 AND _offset \
+        BETWEEN 1000 AND 1999, then --insert-again
         events/0  refused: choose --take-as-landed or --insert-again
         left as they are: events/1 events/2: stands there already
 

@@ -7,7 +7,7 @@ extension AdminCore {
     group: String, _ partitions: [TopicPartition], within timeout: Duration
   ) async throws(KafkaError) -> [CommittedOffset] {
     let subject = "committed offsets of group \(group)"
-    return try await offload { (self, deadline) throws(KafkaError) in
+    return try await offloadToCoordinator { (self, deadline) throws(KafkaError) in
       let list = NativePartitionList(partitions)
       let question = unsafe rd_kafka_ListConsumerGroupOffsets_new(group, list.pointer)
       defer { unsafe rd_kafka_ListConsumerGroupOffsets_destroy(question) }
@@ -34,7 +34,7 @@ extension AdminCore {
     group: String, _ offsets: [CommittedOffset], within timeout: Duration
   ) async throws(KafkaError) -> [CommittedOffset] {
     let subject = "set offsets of group \(group)"
-    return try await offload { (self, deadline) throws(KafkaError) in
+    return try await offloadToCoordinator { (self, deadline) throws(KafkaError) in
       let list = NativePartitionList(capacity: offsets.count)
       for offset in offsets { list.add(offset.partition, offset: offset.offset, metadata: offset.metadata) }
       let change = unsafe rd_kafka_AlterConsumerGroupOffsets_new(group, list.pointer)
@@ -54,13 +54,15 @@ extension AdminCore {
         let groups = unsafe rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &count), count > 0
       else { return [] }
       try unsafe Self.throwError(rd_kafka_group_result_error(groups[0]), subject)
-      return unsafe NativePartitionList.offsets(of: rd_kafka_group_result_partitions(groups[0]), subject)
+      let written = unsafe NativePartitionList.offsets(of: rd_kafka_group_result_partitions(groups[0]), subject)
+      if let busy = written.compactMap(\.error).first(where: Self.isBusyCoordinator) { throw busy }
+      return written
     }(timeout)
   }
 
   func describeGroup(_ group: String, within timeout: Duration) async throws(KafkaError) -> KafkaAdmin.Group {
     let subject = "describe group \(group)"
-    return try await offload { (self, deadline) throws(KafkaError) in
+    return try await offloadToCoordinator { (self, deadline) throws(KafkaError) in
       let event = try unsafe self.answer(
         subject, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, deadline
       ) { options, queue in
@@ -112,6 +114,29 @@ extension AdminCore {
         _ = unsafe rd_kafka_poll(self.handle, 100)
       }
     }(timeout)
+  }
+
+  /// As `offload`, and again while the group's coordinator starts or moves: nothing is done then.
+  private func offloadToCoordinator<Result: Sendable>(
+    _ body: @escaping @Sendable (AdminCore, MonotonicInstant) throws(KafkaError) -> Result
+  ) -> (Duration) async throws(KafkaError) -> Result {
+    offload { (self, deadline) throws(KafkaError) in
+      while true {
+        do throws(KafkaError) {
+          return try body(self, deadline)
+        } catch {
+          guard Self.isBusyCoordinator(error), self.clock.monotonic() < deadline else { throw error }
+          _ = unsafe rd_kafka_poll(self.handle, 100)
+        }
+      }
+    }
+  }
+
+  private static func isBusyCoordinator(_ error: KafkaError) -> Bool {
+    [
+      RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
+      RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+    ].contains { $0.rawValue == error.nativeCode }
   }
 
   /// - Parameter error: librdkafka's, which stays its own; nil: none.

@@ -88,9 +88,11 @@ public struct OffsetPlan: Sendable {
 
   /// A partition that is left as it is.
   public struct Stay: Sendable, Equatable {
-    public let partition: TopicPartition
+    public let before: PartitionOffsets
     public let reason: String
     public let blocks: [BlockPlan]
+
+    public var partition: TopicPartition { before.partition }
   }
 
   public let group: String

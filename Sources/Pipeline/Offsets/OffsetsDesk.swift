@@ -43,7 +43,7 @@ struct OffsetsDesk {
       // Without its table nobody can say what is in doubt.
       guard found.delivery != nil || found.offsets.pending.isEmpty else {
         let stay = OffsetPlan.Stay(
-          partition: found.offsets.partition, reason: "its table could not be looked at", blocks: [])
+          before: found.offsets, reason: "its table could not be looked at", blocks: [])
         verdicts.append(.refused(stay))
         continue
       }

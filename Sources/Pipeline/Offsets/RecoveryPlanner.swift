@@ -30,7 +30,7 @@ struct RecoveryPlanner {
   ) -> Verdict {
     let before = found.offsets
     func stay(_ reason: String, _ blocks: [BlockPlan] = []) -> OffsetPlan.Stay {
-      OffsetPlan.Stay(partition: before.partition, reason: reason, blocks: blocks)
+      OffsetPlan.Stay(before: before, reason: reason, blocks: blocks)
     }
     if case .unknown(let reason) = before.trouble { return .refused(stay(reason)) }
     guard before.delivery == .exactlyOnce else {

@@ -12,7 +12,7 @@ enum ResetPlanner {
   static func plan(_ reset: OffsetReset, _ found: FoundPartition, atTime: Int64?) -> Verdict {
     let before = found.offsets
     func refuse(_ reason: String) -> Verdict {
-      .refused(OffsetPlan.Stay(partition: before.partition, reason: reason, blocks: []))
+      .refused(OffsetPlan.Stay(before: before, reason: reason, blocks: []))
     }
     guard let logStart = before.logStart, let logEnd = before.logEnd else {
       guard case .unknown(let reason) = before.trouble else { return refuse("its log is not known") }
@@ -47,7 +47,7 @@ enum ResetPlanner {
       )
     }
     if offset == before.committed, before.commit != .foreign, before.pending.isEmpty, before.done.isEmpty {
-      return .untouched(OffsetPlan.Stay(partition: before.partition, reason: "stands there already", blocks: []))
+      return .untouched(OffsetPlan.Stay(before: before, reason: "stands there already", blocks: []))
     }
     if before.commit == .foreign { remarks.append("the offset that the group holds was committed by another program") }
     return .step(

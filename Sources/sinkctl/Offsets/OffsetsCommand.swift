@@ -103,7 +103,7 @@ enum OffsetsRun {
     // What they tell is on standard output.
     let writer = configuration.logWriter
     configuration.pipeline.logger = writer.logger("pipeline", level: .warning)
-    configuration.pipeline.kafka.logger = writer.logger("kafka", level: .error)
+    configuration.pipeline.kafka.logger = writer.logger("kafka", level: .critical)
     configuration.pipeline.clickhouse.logger = writer.logger("clickhouse", level: .warning)
     do throws(PipelineError) {
       return try await body(try Pipeline(configuration.pipeline))

@@ -82,9 +82,7 @@ enum OffsetsText {
   }
 
   static func block(_ block: PendingBlock) -> String {
-    let what =
-      "offsets \(range(block.offsets)): \(block.isDeadLetter ? "a dead letter" : counted(block.rows, "row"))"
-    guard let age = block.age else { return what + ", not sent yet" }
+    guard block.age != nil else { return shape(block) }
     let left =
       if block.isOfOtherMapping {
         "of another mapping or table: the next run counts it first"
@@ -94,7 +92,12 @@ enum OffsetsText {
       } else {
         "how long it may be sent again is not known"
       }
-    return "\(what), declared \(spell(age)) ago, \(left)"
+    return "\(shape(block)), \(left)"
+  }
+
+  static func shape(_ block: PendingBlock) -> String {
+    "offsets \(range(block.offsets)): \(block.isDeadLetter ? "a dead letter" : counted(block.rows, "row")), "
+      + (block.age.map { "declared \(spell($0)) ago" } ?? "not sent yet")
   }
 
   static func number(_ value: Int64?) -> String { value.map { ProgressLine.grouped(Int($0)) } ?? "-" }

@@ -1,3 +1,4 @@
+internal import ClickHouseClient
 internal import KafkaClient
 internal import Pipeline
 
@@ -28,11 +29,11 @@ enum PlanText {
   }
 
   private static func details(_ step: OffsetPlan.Step) -> [String] {
-    blocks(step.blocks, step.partition.description) + step.remarks.map { "\(step.partition)  \($0)" }
+    blocks(step.blocks, step.before) + step.remarks.map { "\(step.partition)  \($0)" }
   }
 
   private static func stay(_ stay: OffsetPlan.Stay, _ word: String) -> [String] {
-    blocks(stay.blocks, stay.partition.description) + ["\(stay.partition)  \(word)\(stay.reason)"]
+    blocks(stay.blocks, stay.before) + ["\(stay.partition)  \(word)\(stay.reason)"]
   }
 
   /// One line for all that have the same reason, unless they have blocks to show.
@@ -46,27 +47,40 @@ enum PlanText {
     return lines
   }
 
-  private static func blocks(_ blocks: [BlockPlan], _ name: String) -> [String] {
-    blocks.map { "\(name)  \(OffsetsText.block($0.block))\(found($0)); \(words($0.outcome))" }
+  private static func blocks(_ blocks: [BlockPlan], _ before: PartitionOffsets) -> [String] {
+    blocks.flatMap { plan in
+      var lines = ["\(before.partition)  \(OffsetsText.shape(plan.block))\(found(plan)); \(words(plan))"]
+      if case .undecided = plan.outcome, plan.found != nil {
+        lines.append("    neither: \(removal(plan.block, before))")
+      }
+      return lines
+    }
+  }
+
+  /// What makes --insert-again exact.
+  private static func removal(_ block: PendingBlock, _ before: PartitionOffsets) -> String {
+    let table = (try? TableName(before.table))?.sql ?? before.table
+    return "ALTER TABLE \(table) DELETE WHERE _topic = \(TableName.literal(before.partition.topic)) AND _partition = "
+      + "\(before.partition.partition) AND _offset BETWEEN \(block.offsets.lowerBound) AND \(block.offsets.upperBound), "
+      + "then --insert-again"
   }
 
   private static func found(_ plan: BlockPlan) -> String {
     guard let found = plan.found else { return "" }
     let letters = found.deadLetters.map { ", \(OffsetsText.counted($0, "dead letter"))" } ?? ""
-    return
-      "; \(ProgressLine.grouped(found.table)) of \(ProgressLine.grouped(plan.block.rows)) are in the table\(letters)"
+    return "; \(ProgressLine.grouped(found.table)) in the table\(letters)"
   }
 
-  private static func words(_ outcome: BlockPlan.Outcome) -> String {
-    func rows(_ count: Int) -> String { OffsetsText.counted(count, "row") }
-    switch outcome {
-    case .settled: return "done"
+  private static func words(_ plan: BlockPlan) -> String {
+    func rows(_ count: Int) -> String { (plan.found == nil ? "up to " : "") + OffsetsText.counted(count, "row") }
+    switch plan.outcome {
+    case .settled: return "all there, it counts as inserted"
     case .left: return "the next run settles it by itself"
     case .undecided(let lost, let doubled):
-      return "--take-as-landed loses up to \(rows(lost)), --insert-again doubles up to \(rows(doubled))"
-    case .taken(let lost): return "counts as inserted, up to \(rows(lost)) lost"
-    case .again(let doubled): return "is inserted again, up to \(rows(doubled)) doubled"
-    case .lost(let count): return "the log no longer has it, up to \(rows(count)) lost"
+      return "--take-as-landed loses \(rows(lost)), --insert-again doubles \(rows(doubled))"
+    case .taken(let lost): return "counts as inserted: \(rows(lost)) lost"
+    case .again(let doubled): return "is inserted again: \(rows(doubled)) doubled"
+    case .lost(let count): return "the log no longer has it: \(rows(count)) lost"
     case .givenUp: return "given up: its rows may be in the table or not"
     }
   }
