@@ -77,6 +77,9 @@ struct GroupJudge {
   let instanceID: String
   private var last: Sight?
   private var times = 0
+  /// What asking for a round has not changed, and how often it was asked for: each time after twice as long, or a
+  /// partition that no member can take would keep the group in rebalances.
+  private var asked: (orphans: Set<TopicPartition>, count: Int) = ([], 0)
 
   init(instanceID: String) { self.instanceID = instanceID }
 
@@ -93,7 +96,9 @@ struct GroupJudge {
     times = sight == last ? times + 1 : 1
     last = sight
     let isFirst = group.members.compactMap(\.instanceID).min() == instanceID
-    guard !orphans.isEmpty, times >= (isFirst ? 2 : 4) else { return nil }
+    if asked.orphans != orphans { asked = (orphans, 0) }
+    guard !orphans.isEmpty, times >= (isFirst ? 2 : 4) << min(asked.count, 7) else { return nil }
+    asked.count += 1
     forget()
     return orphans.sorted()
   }

@@ -38,6 +38,14 @@ import Testing
     #expect(said == [nil, nil, nil, [TopicPartition("t", 0), TopicPartition("t", 1)]])
   }
 
+  /// A partition that no member can take must not keep the group in rebalances.
+  @Test func whatAskingDoesNotChangeIsAskedForLessAndLess() {
+    let group = Self.group([("a", []), ("b", [2, 3])])
+    var judge = GroupJudge(instanceID: "a")
+    let said = (1...30).filter { _ in judge.orphans(of: group, Self.wanted) != nil }
+    #expect(said == [2, 6, 14, 30])
+  }
+
   @Test func aRebalanceUnderWayIsNoReason() {
     var judge = GroupJudge(instanceID: "a")
     #expect(judge.orphans(of: Self.group([("a", []), ("b", [2, 3])]), Self.wanted) == nil)
