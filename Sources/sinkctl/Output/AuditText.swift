@@ -101,7 +101,7 @@ struct AuditText {
     return lines
   }
 
-  private var verdict: String {
+  var verdict: String {
     let tally = report.tally
     let offsets = ProgressLine.grouped(tally.offsets)
     if tally.offsets == 0 { return "there is nothing to verify: no offset of the range is in the log" }
@@ -113,7 +113,9 @@ struct AuditText {
       "of \(offsets) offsets \(Self.are(tally.missing)) missing, and \(Self.are(tally.doubled)) there more than once"
   }
 
-  private static func are(_ count: Int) -> String { "\(ProgressLine.grouped(count)) \(count == 1 ? "is" : "are")" }
+  private static func are(_ count: Int) -> String {
+    count == 0 ? "none is" : "\(ProgressLine.grouped(count)) \(count == 1 ? "is" : "are")"
+  }
 
   static func noun(_ count: Int, _ word: String) -> String { count == 1 ? word : word + "s" }
 }
