@@ -22,6 +22,7 @@ extension RealServerTests {
       try await TestTable.create(name, clickhouse)
       let ledger = try RecordLedger(brokers: servers.brokers)
       let configuration = PipelineConfiguration.test(name, brokers: servers.brokers, url: servers.url, maxRows: 50)
+      let said = Shared<[String]>([])
       let doubled = try await withSink(configuration) { first in
         let load = Task {
           for _ in 0..<150 {
@@ -35,17 +36,20 @@ extension RealServerTests {
           try await first.wait("the first member has given them back") { $0.partitions.count <= 4 }
           try await second.wait("the second member inserts") { $0.rowsInserted > 100 }
           #expect(await second.stop() == nil)
+          said.value = second.lines.map { "second: \($0)" }
         }
         try await first.wait("the first member has all again") { $0.partitions.count == 6 }
         try await load.value
         try await first.waitForAll(of: ledger)
         #expect(await first.stop() == nil)
+        said.update { $0 += first.lines.map { "first: \($0)" } }
         var audit = DeliveryAudit()
         try await audit.read(table: name, clickhouse, ledger)
         // Nothing is missing; what could not be drained and committed before it changed hands is there twice.
         return audit.expectComplete(ledger, mayDouble: true)
       }
       print("\(name): \(ledger.count) records under two members, \(doubled) there more than once")
+      if doubled > 0 { print(said.value.joined(separator: "\n")) }
       await ledger.close()
     }
 

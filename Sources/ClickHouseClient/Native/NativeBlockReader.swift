@@ -52,6 +52,7 @@ struct NativeBlockReader {
         guard rows > 0 else { continue }
         try unsafe base[made - 1].readPrefixes(&input)
         try unsafe base[made - 1].read(rows, &input)
+        try unsafe base[made - 1].skipUnusedDictionary(&input)
       }
       return unsafe Block(layout: try Self.layout(columns, layout), adopting: base, rows: rows)
     } catch {
@@ -100,6 +101,9 @@ struct NativeBlockReader {
   init(_ bytes: UnsafeRawBufferPointer) { unsafe self.bytes = bytes }
 
   var left: Int { unsafe bytes.count - position }
+
+  /// The next byte, without taking it; nil at the end.
+  var next: UInt8? { unsafe position < bytes.count ? bytes[position] : nil }
 
   mutating func varUInt() throws(Stop) -> UInt64 {
     var value: UInt64 = 0
@@ -183,6 +187,27 @@ extension Column {
     case .dictionary: preconditionFailure("read above")
     }
     rowCount += rows
+  }
+
+  /// 18.16 writes a dictionary also for arrays that are all empty, and cannot read that itself. Nothing else that may stand
+  /// behind a column begins with a zero byte: no name is empty, and no block is without columns.
+  func skipUnusedDictionary(_ input: inout NativeInput) throws(NativeInput.Stop) {
+    guard shape == .array, input.next == 0 else { return }
+    try unsafe childBase[0].skipOwnUnusedDictionary(&input)
+  }
+
+  private func skipOwnUnusedDictionary(_ input: inout NativeInput) throws(NativeInput.Stop) {
+    guard rowCount == 0 else { return }
+    if shape == .array { return try unsafe childBase[0].skipOwnUnusedDictionary(&input) }
+    guard shape == .dictionary, let dictionary = unsafe dictionary else { return }
+    _ = try input.word()
+    let keyCount = try input.word()
+    guard keyCount <= 2 else { throw .failed(.malformed("\(keyCount) keys in a dictionary of \(type) without rows")) }
+    let keyWidth = unsafe dictionary.pointee.keyWidth
+    for _ in 0..<keyCount {
+      _ = try unsafe input.take(keyWidth > 0 ? keyWidth : try input.count(limit: 1 << 30, of: "bytes of a key"))
+    }
+    guard try input.word() == 0 else { throw .failed(.malformed("a dictionary of \(type) without rows")) }
   }
 
   private mutating func readDictionary(_ rows: Int, _ input: inout NativeInput) throws(NativeInput.Stop) {

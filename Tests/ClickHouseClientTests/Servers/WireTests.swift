@@ -84,6 +84,29 @@ extension ServerTests {
     #expect(block.value(row: 31_415, column: 1) == "a text of some length, number 31415")
   }
 
+  /// Arrays of a dictionary's type that are all empty: 18.16 sends the dictionary all the same.
+  @Test(arguments: RealServer.here) func dictionariesOfNothing(server: RealServer) async throws {
+    let client = try server.client()
+    defer { client.close() }
+    if server == .new { _ = try await client.queryText("SET allow_suspicious_low_cardinality_types = 1") }
+    let inner = ["String", "Nullable(String)", "FixedString(3)", "UInt32"]
+    let lists = inner.enumerated().map { "a\($0) Array(LowCardinality(\($1)))" }.joined(separator: ", ")
+    _ = try await client.queryText(
+      "CREATE TABLE nothings (id UInt8, \(lists), deep Array(Array(LowCardinality(String))), z UInt8) ENGINE = Memory")
+    _ = try await client.queryText("INSERT INTO nothings (id, z) VALUES (1, 7), (2, 8)")
+    let names = inner.indices.map { "a\($0)" } + ["deep"]
+    for columns in [["id"] + names + ["z"]] + names.map({ ["id", $0] }) {
+      var rows: [[ClickHouseValue]] = []
+      for try await row in client.query("SELECT \(columns.joined(separator: ", ")) FROM nothings ORDER BY id") {
+        rows.append(row.values)
+      }
+      let wanted: [[ClickHouseValue]] = [1, 2].map { id in
+        columns.map { $0 == "id" ? .uint(id) : $0 == "z" ? .uint(id + 6) : .array([]) }
+      }
+      #expect(rows == wanted, "\(columns)")
+    }
+  }
+
   /// The statement in the URL or before the data, the body in chunks cut anywhere.
   @Test(arguments: RealServer.here, [true, false])
   func aChunkedBodyOfManyRows(server: RealServer, statementInURL: Bool) async throws {
