@@ -79,7 +79,10 @@ let package = Package(
       ["ClickHouseClient", "ClickHouseTestKit", "TestServers", "SinkBytes", "SinkTelemetry", "SinkThreads"]),
     tests(
       "PipelineTests",
-      ["Pipeline", "KafkaClient", "ClickHouseClient", "SinkBytes", "SinkThreads", "SinkTelemetry", "TestServers"]),
+      [
+        "Pipeline", "KafkaClient", "ClickHouseClient", "ClickHouseTestKit", "SinkBytes", "SinkThreads", "SinkTelemetry",
+        "TestServers",
+      ]),
     tests(
       "SinkctlTests",
       [

@@ -188,6 +188,7 @@ public final class Pipeline: Sendable {
     await parts.reader.close()
     parts.counter.close()
     parts.inserter.stop()
+    await parts.inquiry.close()
     // What it has not delivered by now is not accounted for: it comes again with the next start.
     await producer?.close(within: .seconds(1))
     try result.get()

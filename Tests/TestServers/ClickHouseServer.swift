@@ -90,6 +90,9 @@ public final class ClickHouseServer: Sendable {
         <timezone>UTC</timezone>
         <mark_cache_size>5368709</mark_cache_size>
         <keep_alive_timeout>3</keep_alive_timeout>
+        <query_log>
+          <database>system</database><table>query_log</table><flush_interval_milliseconds>100</flush_interval_milliseconds>
+        </query_log>
       </yandex>
       """
   }

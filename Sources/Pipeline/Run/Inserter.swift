@@ -84,6 +84,7 @@ struct InserterContext: Sendable {
   let time: TimeSource
   let compression: BlockCompression
   let events: Mailbox<PipelineEvent>
+  let inquiry: OutcomeInquiry
   /// Woken whenever memory has been given back.
   let freed: WakeSignal
 }

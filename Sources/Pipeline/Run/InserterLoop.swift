@@ -170,7 +170,10 @@ struct InserterLoop: ~Copyable {
       .observe(response.duration.seconds)
     let (verdict, label, error) = judge(response.outcome, entry)
     context.metrics.counter(PipelineMetric.insertResults, [table, label]).add()
-    if case .unknown = response.outcome { sending[id]?.isUncertain = true }
+    if case .unknown = response.outcome {
+      sending[id]?.isUncertain = true
+      context.inquiry.ask(response.queryID, table: table)
+    }
     if let permit = entry.permit, verdict == .isolate || permit.isGone {
       settle(table)
       drop(entry.root)

@@ -15,6 +15,7 @@ struct PipelineParts {
   let inserter: Inserter
   let reader: RecordReader
   let counter: RangeCounter
+  let inquiry: OutcomeInquiry
   let time: TimeSource
   let producer: KafkaProducer?
   let shared: PipelineShared
@@ -30,11 +31,13 @@ struct PipelineParts {
     self.producer = producer
     self.shared = shared
     events = Mailbox { consumer.wake() }
+    inquiry = OutcomeInquiry(client: client, logger: configuration.logger, time: time)
     inserter = Inserter(
       context: InserterContext(
         client: client, limitInFlight: configuration.limits.insertsInFlight, retry: configuration.retry, meter: meter,
         metrics: metrics, alarms: alarms, logger: configuration.logger, time: time,
-        compression: configuration.clickhouse.compression, events: events, freed: freed))
+        compression: configuration.clickhouse.compression, events: events, inquiry: inquiry,
+        freed: freed))
     self.time = time
     counter = RangeCounter(
       client: client, events: events, retry: configuration.retry, logger: configuration.logger)

@@ -13,6 +13,7 @@ routes:
   - topic: {topic}
     table: {topic}
     delivery: {delivery}
+    deduplication: {deduplication}
     dead_letters: {{topic: {topic}.dead}}
     block: {{max_rows: 5000, linger: 100ms}}
 limits: {{drain: 20s}}
@@ -36,7 +37,8 @@ class Member:
         with open(self.path, "w") as file:
             file.write(CONFIGURATION.format(brokers=brokers, group="prove-" + topic, instance=instance, session=options.session,
                                             http=self.proxy.port, topic=topic, delivery=delivery or options.delivery,
-                                            admin=self.admin))
+                                            admin=self.admin,
+                                            deduplication="count" if options.server == "18.16" else "token"))
         self.start()
 
     def start(self):
@@ -89,7 +91,7 @@ class Member:
 
 def recoveries(members):
     """After each start: seconds to the first block that nobody had sent before, and rows sent that somebody had."""
-    book = sorted((insert for member in members for insert in member.proxy.book), key=lambda insert: insert.at)
+    book = sorted((insert for member in members for insert in member.proxy.book if insert.token), key=lambda insert: insert.at)
     owner, first_new, again = {}, {}, {}
     key = {id(insert): (member.instance, insert.run) for member in members for insert in member.proxy.book}
     for insert in book:

@@ -55,6 +55,28 @@ class Front:
         return self.bytes(sql).decode().strip()
 
 
+class OldServer(Front):
+    """Debian's clickhouse-server, 18.16: it knows no tokens, members count."""
+    CONFIGURATION = """<yandex><logger><level>warning</level><console>1</console></logger><http_port>%d</http_port>
+      <listen_host>127.0.0.1</listen_host><path>%s/</path><tmp_path>%s/tmp/</tmp_path><users_config>users.xml</users_config>
+      <default_profile>default</default_profile><default_database>default</default_database><timezone>UTC</timezone>
+      <mark_cache_size>5368709</mark_cache_size></yandex>"""
+    USERS = """<yandex><profiles><default/></profiles><users><default><password/><networks><ip>127.0.0.1</ip></networks>
+      <profile>default</profile><quota>default</quota></default></users><quotas><default/></quotas></yandex>"""
+
+    def __init__(self, directory):
+        program = shutil.which("clickhouse-server", path="/usr/sbin:/usr/bin") or sys.exit("there is no clickhouse-server here")
+        home = os.path.join(directory, "clickhouse")
+        os.mkdir(home)
+        self.port, = free_ports(1)
+        for name, text in (("config.xml", self.CONFIGURATION % (self.port, home, home)), ("users.xml", self.USERS)):
+            with open(os.path.join(home, name), "w") as file:
+                file.write(text)
+        self.process = subprocess.Popen([program, "--config-file=" + os.path.join(home, "config.xml")],
+                                        stdout=open(os.path.join(directory, "clickhouse.log"), "w"), stderr=subprocess.STDOUT)
+        wait_open(self.port)
+
+
 class Kafka:
     """A real broker by SINK_KAFKA_BROKER_SCRIPT. Members come through proxies, the ledger's producer comes directly."""
 
