@@ -171,6 +171,9 @@ public final class Pipeline: Sendable {
       metrics: registry, shared: shared, time: time)
     let handler = try parts.makeHandler(resolved)
     parts.inserter.start()
+    let windows = WindowWatch(
+      resolved, client: client, events: parts.events, metrics: registry, logger: configuration.logger, time: time)
+    windows.start()
     let topics = configuration.routes.flatMap(\.topics)
     let watch = GroupWatch(
       configuration: kafka, topics: topics, interval: configuration.groupCheckInterval, logger: configuration.logger)
@@ -189,6 +192,7 @@ public final class Pipeline: Sendable {
     parts.counter.close()
     parts.inserter.stop()
     await parts.inquiry.close()
+    await windows.close()
     // What it has not delivered by now is not accounted for: it comes again with the next start.
     await producer?.close(within: .seconds(1))
     try result.get()

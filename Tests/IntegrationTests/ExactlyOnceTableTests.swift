@@ -166,6 +166,27 @@ extension RealServerTests {
       #expect(found.count == 1 && found[0].contains("\(name)_letters: ") && found[0].contains(words), "\(findings)")
     }
 
+    /// Other writers use up the window: it is seen, and said.
+    @Test func theHorizonIsMeasured() async throws {
+      let servers = try SharedServers.required()
+      let name = "once_horizon"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try servers.mock.createTopic(name, partitions: 1)
+      try await TestTable.create(name, clickhouse, window: 1300)
+      for id in 0..<900 { _ = try await clickhouse.queryText("INSERT INTO \(name) (id, kind) VALUES (\(id), 'other')") }
+      var configuration = configuration(name, servers, url: servers.url)
+      configuration.routes[0].deadLetters = .skip
+      try await withSink(configuration) { sink in
+        try await sink.wait("a horizon as is measured") { _ in
+          let horizon = sink.value(PipelineMetric.deduplicationHorizon)
+          return horizon > 0 && horizon < 120
+        }
+        _ = await sink.stop()
+        #expect(sink.lines.contains { $0.contains("tokens are forgotten too soon") })
+      }
+    }
+
     // MARK: Views
 
     private static let window = "SETTINGS non_replicated_deduplication_window = 10000"

@@ -38,7 +38,7 @@ struct DeliveryTarget: Sendable, Equatable {
   /// Of everything that shapes or places rows.
   let fingerprint: UInt64
   /// How long the table is sure to remember a token.
-  let horizon: Duration
+  var horizon: Duration
   /// A hash of the ids of cluster and topic, its top bit set; nil where they cannot be asked for.
   let lineage: UInt64?
   /// A random number, its top bit clear: no token of before comes again where a partition is read anew.

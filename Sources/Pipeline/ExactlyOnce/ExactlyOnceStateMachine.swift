@@ -301,6 +301,9 @@ struct ExactlyOnceStateMachine: Sendable {
     return [.cancel(id), .pause(id), .stopped(id, fault)]
   }
 
+  /// The table remembers tokens for so long, as is measured now.
+  mutating func remembers(_ id: Int, _ horizon: Duration) { partitions[id]?.target.horizon = horizon }
+
   // MARK: Time
 
   mutating func tick(_ now: Moment) -> [DeliveryAction] { advance(now) }

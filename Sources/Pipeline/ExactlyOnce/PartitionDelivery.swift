@@ -49,7 +49,7 @@ struct PartitionDelivery: Sendable {
     let metadata: String
   }
 
-  let target: DeliveryTarget
+  var target: DeliveryTarget
   let nonce: UInt64
   private(set) var lineage: UInt64
   /// Under which the intents that the group holds were made.

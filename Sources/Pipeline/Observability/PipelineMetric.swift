@@ -40,6 +40,10 @@ public enum PipelineMetric {
     "sinkctl_blocks_waiting", .gauge, "Sealed blocks that are not under way: queued, or waiting to be tried again.")
   public static let exactlyOnce = MetricDescription(
     "sinkctl_exactly_once", .gauge, "1 where delivery is exactly once, 0 where it is at least once.")
+  public static let deduplicationHorizon = MetricDescription(
+    "sinkctl_deduplication_horizon_seconds", .gauge,
+    "How long the table, its views' targets and its dead letters remember an insert, at the rate measured.",
+    labels: ["table"])
   public static let tableAlarm = MetricDescription(
     "sinkctl_table_alarm", .gauge, "1 while a table refuses inserts until a person mends it.", labels: ["table"])
   public static let lag = MetricDescription(
@@ -72,7 +76,8 @@ public enum PipelineMetric {
   public static let all: [MetricDescription] = [
     recordsReceived, bytesReceived, tombstones, recordsFiltered, recordsStale, unknownFields, deadLetters,
     deadLettersPending, rowsInserted, bytesInserted, blocksSealed, insertResults, insertSeconds, insertRows,
-    insertsInFlight, blocksWaiting, exactlyOnce, tableAlarm, lag, frontier, committed, commits, rebalances,
+    insertsInFlight, blocksWaiting, exactlyOnce, deduplicationHorizon, tableAlarm, lag, frontier, committed, commits,
+    rebalances,
     assignedPartitions,
     pausedPartitions, memoryUsed, memoryLimit, offsetsOutOfRange, offsetsSkipped,
   ]

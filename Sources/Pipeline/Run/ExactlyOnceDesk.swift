@@ -18,7 +18,7 @@ struct ExactlyOnceDesk {
   var lease = DeliveryLease()
   var todo: [DeliveryAction] = []
   /// What each route's table is sure of, by the table's index.
-  let tables: [Int: DeliveryTable]
+  var tables: [Int: DeliveryTable]
   let time: TimeSource
 
   init(machine: ExactlyOnceStateMachine, tables: [Int: DeliveryTable], time: TimeSource) {
@@ -43,7 +43,10 @@ struct ExactlyOnceDesk {
 /// What a route's table is sure of.
 struct DeliveryTable: Sendable, Equatable {
   let fingerprint: UInt64
-  let horizon: Duration
+  /// How long a token is sure to be remembered, at the rate that is measured.
+  var horizon: Duration
+  /// The table's, those of its views' targets, and that of its dead letters.
+  var windows: [TokenWindow] = []
   /// It has `_topic`, `_partition` and `_offset`.
   let canCount: Bool
   /// Inserts go on through materialized views, of which a count of the table says nothing.

@@ -11,6 +11,8 @@ enum PipelineEvent: Sendable {
   case counted(partition: Int, block: Int, rows: Int?, deadLetters: Int)
   /// Which offsets of a block that is to be made again must not go anywhere again.
   case offsetsFound(partition: Int, ReplayRange, Set<Int64>)
+  /// How long the table remembers tokens, as is measured now.
+  case horizon(table: String, Duration)
   /// The server refuses this one row; its block lands without it.
   case rowRejected(partition: Int, offset: Int64, ClickHouseError)
   /// The original of a row that the server refused.

@@ -240,6 +240,13 @@ extension PipelineHandler {
     context.inserter.discard(blocks.values.map(\.sealed))
   }
 
+  mutating func remember(_ table: String, _ horizon: Duration) {
+    for state in router.tables where state.name == table { exactly?.tables[state.target.index]?.horizon = horizon }
+    for (id, partition) in partitions where partition.route.table.name == table {
+      exactly?.machine.remembers(id, horizon)
+    }
+  }
+
   // MARK: Inserts
 
   mutating func ended(

@@ -138,6 +138,7 @@ struct PipelineHandler: ~Copyable, ConsumerHandler, @unchecked Sendable {
         let now = moment(control)
         exactly?.tell { $0.counted(partition, block: block, rows: rows, deadLetters: letters, now) }
         perform(control)
+      case .horizon(let table, let horizon): remember(table, horizon)
       case .offsetsFound(let partition, let range, let offsets):
         offsetsFound(partition, range, offsets, control)
       }

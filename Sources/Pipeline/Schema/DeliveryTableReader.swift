@@ -3,9 +3,6 @@ internal import SinkBytes
 
 /// Reads whether a table can hold exactly once, and for how long it remembers a token.
 struct DeliveryTableReader {
-  /// Inserts a second that the window must last for: a group writes one block a second and partition, or fewer, larger
-  /// ones.
-  static let assumedInsertsPerSecond = 10
   /// A quarter of the horizon is what a restart may take; below this it would be counted, not replayed.
   static let leastHorizon = Duration.seconds(120)
 
@@ -26,7 +23,7 @@ struct DeliveryTableReader {
     var problems: [String] = []
     let facts = try await TableFacts.read(table, client)
     var views: [String] = []
-    var horizon = Duration.zero
+    var windows: [TokenWindow] = []
     let doubts = Self.countingProblems(facts, description)
     if isCounted {
       problems += doubts
@@ -35,14 +32,11 @@ struct DeliveryTableReader {
           "the materialized view \(view) reads it, of which a count says nothing: that needs deduplication: token")
       }
     } else {
-      horizon = try await self.horizon(facts, &problems)
+      windows += try await window(facts, &problems)
       checkPartitionKey(facts, description, &problems)
-      try await checkViews(of: facts, description, &horizon, &views, &problems)
+      try await checkViews(of: facts, description, &windows, &views, &problems)
     }
-    if let deadLetters {
-      let other = try await self.horizon(deadLetters, isCounted: isCounted, &problems)
-      horizon = min(horizon, other)
-    }
+    if let deadLetters { windows += try await window(deadLetters, isCounted: isCounted, &problems) }
     let columns = description.columns.map { "\($0.name) \($0.type) \($0.defaultKind.rawValue) \($0.defaultExpression)" }
     let shape =
       "\(table) \(columns) \(facts.engineFull) \(facts.partitionKey) \(views) \(route.mapping) \(route.transforms)"
@@ -50,8 +44,8 @@ struct DeliveryTableReader {
     let hash = unsafe Array(shape.utf8).withUnsafeBytes { unsafe CityHash128.hash($0) }
     return (
       DeliveryTable(
-        fingerprint: hash.low, horizon: horizon, canCount: doubts.isEmpty,
-        hasViews: !views.isEmpty), problems
+        fingerprint: hash.low, horizon: windows.map { $0.horizon(at: TokenRate.assumed) }.min() ?? .zero,
+        windows: windows, canCount: doubts.isEmpty, hasViews: !views.isEmpty), problems
     )
   }
 
@@ -88,18 +82,18 @@ struct DeliveryTableReader {
   // MARK: Dead letters
 
   /// Views of a dead letter table are not looked at: nothing is promised of them.
-  private func horizon(
+  private func window(
     _ deadLetters: ResolvedRoute.DeadLetters, isCounted: Bool, _ problems: inout [String]
-  ) async throws(ClickHouseError) -> Duration {
+  ) async throws(ClickHouseError) -> [TokenWindow] {
     let facts = try await TableFacts.read(deadLetters.name, client)
     var found = Self.countingProblems(facts, deadLetters.description)
-    var horizon = Duration.zero
+    var windows: [TokenWindow] = []
     if !isCounted {
-      horizon = try await self.horizon(facts, &found)
+      windows = try await window(facts, &found)
       checkPartitionKey(facts, deadLetters.description, &found)
     }
     problems += found.map { "the dead letter table \(deadLetters.name): \($0)" }
-    return horizon
+    return windows
   }
 
   // MARK: Views
@@ -107,7 +101,7 @@ struct DeliveryTableReader {
   /// Follows the views to their targets, and the views on those: a repeated insert goes through all of them, and each
   /// target drops what it has by the token alone.
   private func checkViews(
-    of source: TableFacts, _ description: TableDescription, _ horizon: inout Duration, _ shapes: inout [String],
+    of source: TableFacts, _ description: TableDescription, _ windows: inout [TokenWindow], _ shapes: inout [String],
     _ problems: inout [String]
   ) async throws(ClickHouseError) {
     var waiting = source.views
@@ -125,7 +119,7 @@ struct DeliveryTableReader {
       var found: [String] = []
       let facts = try await TableFacts.read(target, client)
       shapes.append("\(target) \(facts.engineFull) \(facts.partitionKey)")
-      horizon = min(horizon, try await self.horizon(facts, &found))
+      windows += try await window(facts, &found)
       checkPlacement(view, facts, description, &found)
       problems += found.map { "the materialized view \(name) writes to \(target): \($0)" }
       waiting += facts.views
@@ -159,31 +153,32 @@ struct DeliveryTableReader {
 
   // MARK: Windows
 
-  private func horizon(
+  /// - Returns: none where tokens are not remembered.
+  private func window(
     _ facts: TableFacts, _ problems: inout [String]
-  ) async throws(ClickHouseError) -> Duration {
+  ) async throws(ClickHouseError) -> [TokenWindow] {
     guard facts.engine.hasSuffix("MergeTree") else {
       problems.append("engine \(facts.engine) remembers no tokens: a MergeTree does")
-      return .zero
+      return []
     }
     let name = facts.isReplicated ? "replicated_deduplication_window" : "non_replicated_deduplication_window"
     let window = try await setting(name, facts)
     guard window > 0 else {
       problems.append(
         "\(name) is 0, so that tokens are not remembered: ALTER TABLE \(facts.name.sql) MODIFY SETTING \(name) = 10000")
-      return .zero
+      return []
     }
-    var horizon = Duration.seconds(window / Self.assumedInsertsPerSecond)
-    if facts.isReplicated {
-      horizon = min(horizon, .seconds(try await setting("replicated_deduplication_window_seconds", facts)))
-    }
+    let age: Duration? =
+      facts.isReplicated ? .seconds(try await setting("replicated_deduplication_window_seconds", facts)) : nil
+    let found = TokenWindow(table: facts.name, tokens: window, age: age)
+    let horizon = found.horizon(at: TokenRate.assumed)
     if horizon < Self.leastHorizon {
       problems.append(
-        "tokens are remembered for \(horizon) at \(Self.assumedInsertsPerSecond) inserts a second; at least "
+        "tokens are remembered for \(horizon) at \(Int(TokenRate.assumed)) inserts a second; at least "
           + "\(Self.leastHorizon): ALTER TABLE \(facts.name.sql) MODIFY SETTING \(name) = 10000"
           + (facts.isReplicated ? ", replicated_deduplication_window_seconds = 604800" : ""))
     }
-    return horizon
+    return [found]
   }
 
   /// Of the table, else of the server.

@@ -1,4 +1,5 @@
 import ClickHouseClient
+import SinkThreads
 import Testing
 
 @testable import Pipeline
@@ -13,6 +14,22 @@ import Testing
     ] as [(String, String?)])
   func movingFunctions(expression: String, found: String?) {
     #expect(MovingFunction.first(in: expression) == found)
+  }
+
+  @Test func theBusiestMinuteOfTheLastHourCounts() {
+    func at(_ seconds: Int64) -> MonotonicInstant { MonotonicInstant(nanoseconds: seconds * 1_000_000_000) }
+    var rate = TokenRate()
+    rate.note(60, in: .seconds(60), at(60))
+    #expect(rate.rate == 10, "no less than is assumed")
+    rate.note(1800, in: .seconds(60), at(120))
+    rate.note(60, in: .seconds(60), at(3700))
+    #expect(rate.rate == 30)
+    rate.note(720, in: .seconds(60), at(3730))
+    #expect(rate.rate == 12, "what is longer ago than an hour is forgotten")
+    let window = TokenWindow(table: TableName(table: "t"), tokens: 6000, age: nil)
+    #expect(window.horizon(at: 30) == .seconds(200))
+    #expect(
+      TokenWindow(table: TableName(table: "t"), tokens: 6000, age: .seconds(150)).horizon(at: 30) == .seconds(150))
   }
 
   @Test func columnsAreWholeWords() {
