@@ -1,3 +1,4 @@
+internal import ClickHouseClient
 internal import SinkTelemetry
 internal import SinkThreads
 internal import Synchronization

@@ -157,8 +157,8 @@ def compare(ledger, query, table, letters):
 
     for partition, (numbers, checks) in enumerate(zip(ledger.numbers, ledger.checks)):
         seen = bytearray(len(numbers))
-        data = query.bytes("SELECT _offset, id, `check`, toUInt8(CRC32(text) = `check`) FROM %s WHERE _partition = %d "
-                           "ORDER BY _offset FORMAT RowBinary" % (table, partition))
+        data = query.bytes("SELECT _offset, id, `check`, toUInt8(%s) FROM %s WHERE _partition = %d "
+                           "ORDER BY _offset FORMAT RowBinary" % (query.whole, table, partition))
         for offset, number, check, isWhole in struct.iter_unpack("<qQIB", data):
             found["rows"] += 1
             if offset >= len(numbers) or numbers[offset] < 0:

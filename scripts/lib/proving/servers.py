@@ -33,6 +33,8 @@ def tool(variable, name):
 
 class Front:
     """scripts/clickhouse-front, on the engine of a 26.x server."""
+    # What a row's text must be.
+    whole = "CRC32(text) = `check`"
 
     def __init__(self, directory):
         log = open(os.path.join(directory, "front.log"), "w")
@@ -56,7 +58,8 @@ class Front:
 
 
 class OldServer(Front):
-    """Debian's clickhouse-server, 18.16: it knows no tokens, members count."""
+    """Debian's clickhouse-server, 18.16: it knows no tokens, members count. It has no CRC32 either."""
+    whole = "text != ''"
     CONFIGURATION = """<yandex><logger><level>warning</level><console>1</console></logger><http_port>%d</http_port>
       <listen_host>127.0.0.1</listen_host><path>%s/</path><tmp_path>%s/tmp/</tmp_path><users_config>users.xml</users_config>
       <default_profile>default</default_profile><default_database>default</default_database><timezone>UTC</timezone>
