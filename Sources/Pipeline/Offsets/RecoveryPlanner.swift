@@ -52,7 +52,10 @@ struct RecoveryPlanner {
       BlockPlan(block: block, found: count, outcome: outcome(block, count, logStart..<logEnd))
     }
     if blocks.allSatisfy({ $0.outcome == .left || (!isForced && $0.outcome == .settled) }) {
-      return .untouched(stay("a run settles its pending blocks by itself", blocks))
+      return .untouched(
+        stay(
+          "a run settles its pending blocks by itself; one that stopped on them all the same needs "
+            + "--topic \(before.partition) and a choice", blocks))
     }
     if blocks.contains(where: { if case .undecided = $0.outcome { true } else { false } }) {
       return .refused(stay("choose --take-as-landed or --insert-again", blocks))
