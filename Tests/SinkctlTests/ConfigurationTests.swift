@@ -22,6 +22,21 @@ import Testing
     ConfigurationReader(environment: environment).read(text, file: "t.yaml")
   }
 
+  /// Exactly once needs an instance id: the default is one.
+  @Test func theHostIsTheInstanceUnlessItHasAName() throws {
+    func text(_ more: String) -> String {
+      """
+      kafka: {brokers: [a:9092], group: g\(more)}
+      clickhouse: {url: "http://c:8123"}
+      routes: [{topic: t, table: t, delivery: exactly_once}]
+      """
+    }
+    var environment = Self.environment()
+    environment.hostName = { "sink-7" }
+    #expect(try Self.read(text(""), environment).get().pipeline.kafka.instanceID == "sink-7")
+    #expect(try Self.read(text(", instance_id: mine"), environment).get().pipeline.kafka.instanceID == "mine")
+  }
+
   @Test func aWholeFileIsRead() throws {
     let environment = Self.environment(["PASS": "hunter2"], files: ["/run/secret": "s3cret\r\n\n"])
     let text = """

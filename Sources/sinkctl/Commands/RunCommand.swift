@@ -30,7 +30,6 @@ enum RunCommand {
       for problem in found.problems { Terminal.error(problem.description) }
       return nil
     case .success(var configuration):
-      if configuration.pipeline.kafka.instanceID == nil { configuration.pipeline.kafka.instanceID = hostName() }
       let writer = configuration.logWriter
       Terminal.describeDropped(writer.describeDropped)
       configuration.pipeline.logger = writer.logger("pipeline", level: configuration.logLevel)
@@ -138,13 +137,6 @@ enum RunCommand {
         note.isWarning ? "a certificate must be renewed" : "a TLS file cannot be used as it is",
         ["setting": note.setting, "reason": note.message])
     }
-  }
-
-  private static func hostName() -> String {
-    var name = [CChar](repeating: 0, count: 256)
-    guard unsafe gethostname(&name, name.count - 1) == 0 else { return "sinkctl" }
-    let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-    return String(decoding: bytes, as: UTF8.self)
   }
 }
 

@@ -53,7 +53,8 @@ struct ConfigurationReader {
     let limits = readLimits(top.section("limits"))
     let admin = readAdmin(top.section("admin"))
     let (level, format) = readLog(top.section("log"))
-    guard let kafka, let clickhouse else { return nil }
+    guard var kafka, let clickhouse else { return nil }
+    if kafka.instanceID == nil { kafka.instanceID = environment.hostName() }
     let pipeline = PipelineConfiguration(kafka: kafka, clickhouse: clickhouse, routes: routes, limits: limits)
     return SinkctlConfiguration(pipeline: pipeline, admin: admin, logLevel: level, logFormat: format)
   }

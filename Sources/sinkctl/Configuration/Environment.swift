@@ -7,6 +7,7 @@ struct Environment: Sendable {
   let readFile: @Sendable (String) -> Result<String, FileProblem>
   /// nil where the file can be read, or why not; a certificate is read by a C library, later.
   let checkFile: @Sendable (String) -> FileProblem?
+  var hostName: @Sendable () -> String = { Environment.systemHostName() }
 
   struct FileProblem: Error {
     let path: String
@@ -19,6 +20,13 @@ struct Environment: Sendable {
     variable: { name in unsafe getenv(name).map { unsafe String(cString: $0) } },
     readFile: { path in read(path) },
     checkFile: { path in check(path) })
+
+  private static func systemHostName() -> String {
+    var name = [CChar](repeating: 0, count: 256)
+    guard unsafe gethostname(&name, name.count - 1) == 0 else { return "sinkctl" }
+    let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+    return String(decoding: bytes, as: UTF8.self)
+  }
 
   private static func check(_ path: String) -> FileProblem? {
     guard let file = unsafe fopen(path, "re") else { return problem(path) }
