@@ -44,6 +44,15 @@ extension Block {
     return unsafe base[column].value(row: row)
   }
 
+  /// Appends all rows of a block with the same columns.
+  public mutating func append(_ other: borrowing Block) {
+    precondition(layout.names == other.layout.names, "rows of a block with other columns")
+    for index in 0..<columnCount {
+      unsafe base[index].append(rows: 0..<other.rows, of: other.base[index])
+    }
+    close(rows: other.rows)
+  }
+
   /// A copy of some rows, for a rejected block that is cut in two.
   public func slice(rows range: Range<Int>) -> Block {
     precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of \(rows)")

@@ -42,6 +42,14 @@ struct DeduplicationToken: Sendable, Hashable, CustomStringConvertible {
     (high, low) = (hash.high, hash.low)
   }
 
+  /// Of a block that holds several partitions' ranges: their tokens, had each been a block of its own, in one.
+  init(combining tokens: [DeduplicationToken]) {
+    var bytes: [UInt8] = []
+    for token in tokens { token.append(to: &bytes) }
+    let hash = unsafe bytes.withUnsafeBytes { unsafe CityHash128.hash($0) }
+    (high, low) = (hash.high, hash.low)
+  }
+
   /// What follows the token where a block's dead letters go to a table.
   /// - Parameter known: offsets of the block that are there already, and not sent again.
   static func deadLetterSuffix(known: Set<Int64>) -> String {

@@ -15,6 +15,8 @@ struct DeliveryRules: Sendable, Equatable {
   var insertDeadline: Duration
   /// Intents of one partition in its metadata. Those beyond wait, sealed, within the memory budget.
   var pendingLimit = 6
+  /// Partitions whose ranges one block may hold. If the server refuses it for its data, each is inserted for itself.
+  var partsLimit = 64
 
   /// How long before a drain's deadline its last commit goes out.
   var giveUpMargin: Duration = .seconds(1)
@@ -102,11 +104,11 @@ enum DeliveryAction: Sendable, Equatable {
   case read(Int, from: Int64, through: Int64?, isDead: Bool)
   case pause(Int)
   /// Send the block, again and again with the same bytes, as long as the lease holds and not after `notAfter`.
-  case insert(Int, block: Int, token: DeduplicationToken, notAfter: MonotonicInstant)
+  case insert(block: Int, token: DeduplicationToken, notAfter: MonotonicInstant)
   /// Count the table's rows of these offsets; the answer goes to `counted`.
   case count(Int, block: Int, first: Int64, last: Int64)
-  /// Blocks of the partition that have not been sent must not be any more.
-  case cancel(Int)
+  /// The rows of the block are thrown away; where it has not been sent, it must not be any more.
+  case cancel(block: Int)
   /// Given back.
   case unassign([Int])
   /// Everything is drained: leave.

@@ -24,6 +24,14 @@ struct ExactlyOnceStateMachine: Sendable {
     case expired
   }
 
+  /// Where a partition's open block ends.
+  struct Cut: Sendable, Equatable {
+    let partition: Int
+    /// The last offset that was read, with a row or without.
+    let last: Int64
+    let rows: Int
+  }
+
   private struct Issued: Sendable {
     struct Part: Sendable {
       let partition: Int
@@ -50,14 +58,16 @@ struct ExactlyOnceStateMachine: Sendable {
   }
 
   let rules: DeliveryRules
-  private(set) var partitions: [Int: PartitionDelivery] = [:]
+  var partitions: [Int: PartitionDelivery] = [:]
   private var slot = Slot.free
   private var drain: Drain?
   /// Nothing is read or committed before.
   private var nextTry = MonotonicInstant(nanoseconds: .min)
   private var nextLazyCommit = MonotonicInstant(nanoseconds: .min)
   private var knownSentAt: MonotonicInstant?
-  private var lastNumber = 0
+  var lastNumber = 0
+  /// The shared block whose parts are being read again.
+  var gathering: Int?
 
   init(rules: DeliveryRules) { self.rules = rules }
 
@@ -98,8 +108,10 @@ struct ExactlyOnceStateMachine: Sendable {
   mutating func lost() -> [DeliveryAction] { renew() }
 
   private mutating func renew() -> [DeliveryAction] {
-    var cancels = partitions.keys.sorted().map { DeliveryAction.cancel($0) }
+    let held = Set(partitions.values.flatMap(\.heldNumbers))
+    var cancels = held.sorted().map { DeliveryAction.cancel(block: $0) }
     partitions = [:]
+    gathering = nil
     slot = .free
     drain = nil
     knownSentAt = nil
@@ -124,7 +136,7 @@ struct ExactlyOnceStateMachine: Sendable {
       guard var partition = partitions[id] else { continue }
       do throws(DeliveryFault) {
         switch partition.phase {
-        case .reading: try partition.takeOver(held, start: start, number: &lastNumber)
+        case .reading: try takeOver(&partition, held, start)
         case .claiming, .active:
           if let part = attempted[id], part.snapshot == held {
             know(part, of: &partition, now)
@@ -133,7 +145,7 @@ struct ExactlyOnceStateMachine: Sendable {
           } else if partition.phase == .claiming {
             // Somebody wrote after we had read, and our claim was refused: look again.
             partition = PartitionDelivery(target: partition.target, nonce: partition.nonce)
-            try partition.takeOver(held, start: start, number: &lastNumber)
+            try takeOver(&partition, held, start)
           } else if partition.isSuperseded(by: held) {
             return renew()
           } else {
@@ -182,17 +194,28 @@ struct ExactlyOnceStateMachine: Sendable {
 
   // MARK: Blocks
 
-  /// What was cut of the partition: all that was read of it since the block before.
+  /// A block of all that was read of these partitions since the block before; of several, of one table, each with rows.
   /// - Returns: the block's number, and what to do.
-  mutating func sealed(_ id: Int, through last: Int64, rows: Int, _ now: Moment) -> (block: Int, [DeliveryAction]) {
-    precondition(partitions[id]?.reader == .cut, "partition \(id) is not to be cut")
+  mutating func sealed(_ cuts: [Cut], _ now: Moment) -> (block: Int, [DeliveryAction]) {
+    precondition(cuts.count == 1 || cuts.allSatisfy { $0.rows > 0 }, "a part of a shared block has no row")
     lastNumber += 1
     let number = lastNumber
-    partitions[id]?.append(through: last, rows: rows, number: number)
+    let tokens = cuts.map { cut in
+      guard let partition = partitions[cut.partition], partition.reader == .cut else {
+        preconditionFailure("partition \(cut.partition) is not to be cut")
+      }
+      return partition.token(through: cut.last)
+    }
+    let token = tokens.count == 1 ? tokens[0] : DeduplicationToken(combining: tokens)
+    for cut in cuts {
+      partitions[cut.partition]?.append(
+        through: cut.last, rows: cut.rows, number: number, token: token, parts: cuts.count)
+    }
     return (number, advance(now))
   }
 
-  /// The block that `read` asked for: every record of its range.
+  /// The block that `read` asked for: every record of its range. Of a shared block it is one partition's part; once all
+  /// are there, `insert` means them together.
   /// - Returns: the block's number, and what to do.
   mutating func collected(_ id: Int, rows: Int, _ now: Moment) -> (block: Int, [DeliveryAction]) {
     guard var partition = partitions[id], case .replay(let number) = partition.reader,
@@ -202,7 +225,7 @@ struct ExactlyOnceStateMachine: Sendable {
       try partition.hold(index, rows: rows)
       partitions[id] = partition
     } catch {
-      return (number, stop(id, error) + advance(now))
+      return (number, [.cancel(block: number)] + stop(id, error) + advance(now))
     }
     return (number, advance(now))
   }
@@ -230,35 +253,47 @@ struct ExactlyOnceStateMachine: Sendable {
     else { return stop(id, .lostToRetention(next: partition.frontier, logStart: logStart)) + advance(now) }
     // It cannot be made again: perhaps it has landed.
     partition.blocks[index].isUnreadable = true
-    partition.blocks[index].stage = .resolving(notBefore: now.monotonic + rules.silence)
+    partition.resolve(index, now, rules)
     partition.reader = .none
     partitions[id] = partition
     return advance(now)
   }
 
-  mutating func inserted(_ id: Int, block number: Int, _ result: InsertResult, _ now: Moment) -> [DeliveryAction] {
-    guard var partition = partitions[id], partition.phase == .active,
-      let index = partition.blocks.firstIndex(where: { $0.number == number }),
-      partition.blocks[index].stage == .inserting
-    else { return [] }
+  mutating func inserted(_ number: Int, _ result: InsertResult, _ now: Moment) -> [DeliveryAction] {
+    let parts = partitions.keys.sorted().compactMap { id -> (id: Int, index: Int)? in
+      guard let partition = partitions[id], partition.phase == .active,
+        let index = partition.blocks.firstIndex(where: { $0.number == number && $0.stage == .inserting })
+      else { return nil }
+      return (id, index)
+    }
+    // What a former owner may have sent is in doubt whatever becomes of our own attempts.
+    let isCertain =
+      result == .refused(isCertain: true)
+      && parts.allSatisfy { partitions[$0.id]?.blocks[$0.index].isUncertain == false }
     var actions: [DeliveryAction] = []
-    switch result {
-    case .accepted: partition.finish(index)
-    case .refused(isCertain: true) where !partition.blocks[index].isUncertain && !partition.blocks[index].intent.isDead:
-      partition.split(index, number: &lastNumber)
-      if partition.makeSnapshot(now, rules) == nil {
-        partitions[id] = partition
-        return stop(id, .tooManyIntents)
+    for (id, index) in parts { actions += end(id, index, result, isCertain: isCertain, now) }
+    return parts.isEmpty ? [] : actions + advance(now)
+  }
+
+  private mutating func end(
+    _ id: Int, _ index: Int, _ result: InsertResult, isCertain: Bool, _ now: Moment
+  ) -> [DeliveryAction] {
+    guard var partition = partitions[id] else { return [] }
+    let intent = partition.blocks[index].intent
+    if result == .accepted {
+      partition.finish(index)
+    } else if isCertain, !intent.isDead {
+      if intent.isShared {
+        partition.startAgain(index, number: &lastNumber)
+      } else {
+        partition.split(index, number: &lastNumber)
       }
-    case .refused, .expired:
-      partition.blocks[index].isRefused = result != .expired && !partition.blocks[index].intent.isDead
-      partition.blocks[index].isHeld = false
-      partition.blocks[index].isUncertain = true
-      partition.blocks[index].stage = .resolving(notBefore: now.monotonic + rules.silence)
+    } else {
+      partition.blocks[index].isRefused = result != .expired && !intent.isDead
+      partition.resolve(index, now, rules)
     }
     partitions[id] = partition
-    actions += advance(now)
-    return actions
+    return isCertain && partition.makeSnapshot(now, rules) == nil ? stop(id, .tooManyIntents) : []
   }
 
   /// - Parameters:
@@ -269,20 +304,22 @@ struct ExactlyOnceStateMachine: Sendable {
     _ id: Int, block number: Int, rows: Int?, deadLetters: Int = 0, _ now: Moment
   ) -> [DeliveryAction] {
     guard var partition = partitions[id], let index = partition.blocks.firstIndex(where: { $0.number == number }),
-      partition.blocks[index].stage == .counting
+      case .counting(let notBefore, let isLast) = partition.blocks[index].stage
     else { return [] }
     let block = partition.blocks[index]
     guard let rows else { return stop(id, .cannotCount(block.intent)) + advance(now) }
     if rows + deadLetters >= block.intent.rows {
       if rows > 0, partition.target.hasViews { return stop(id, .viewsInDoubt(block.intent)) + advance(now) }
       partition.finish(index)
+    } else if !isLast {
+      partition.blocks[index].stage = .resolving(notBefore: notBefore)
     } else if rows > 0, !partition.target.isCounted {
       return stop(id, .partlyThere(block.intent, found: rows + deadLetters)) + advance(now)
     } else if block.isUnreadable {
       return stop(id, .lostToRetention(next: block.intent.first, logStart: block.intent.last + 1)) + advance(now)
     } else {
-      partition.startAgain(index)
-      if block.isRefused {
+      partition.startAgain(index, number: &lastNumber)
+      if block.isRefused, !block.intent.isShared {
         partition.split(index, number: &lastNumber)
         if partition.makeSnapshot(now, rules) == nil {
           partitions[id] = partition
@@ -296,9 +333,10 @@ struct ExactlyOnceStateMachine: Sendable {
 
   private mutating func stop(_ id: Int, _ fault: DeliveryFault) -> [DeliveryAction] {
     guard partitions[id]?.phase != .stopped else { return [] }
+    let held = partitions[id]?.heldNumbers ?? []
     partitions[id]?.phase = .stopped
     partitions[id]?.reader = .none
-    return [.cancel(id), .pause(id), .stopped(id, fault)]
+    return held.map { .cancel(block: $0) } + [.pause(id), .stopped(id, fault)]
   }
 
   /// The table remembers tokens for so long, as is measured now.
@@ -336,6 +374,7 @@ struct ExactlyOnceStateMachine: Sendable {
     var actions: [DeliveryAction] = []
     let ids = partitions.keys.sorted()
     giveUpLateDrain(now, &actions)
+    settleShared(now, &actions)
     for id in ids { work(id, now, &actions) }
     speakToGroup(ids, now, &actions)
     finishDrain(&actions)
@@ -347,23 +386,23 @@ struct ExactlyOnceStateMachine: Sendable {
     for index in partition.blocks.indices {
       let block = partition.blocks[index]
       switch block.stage {
-      case .waiting where block.isDeclared && block.isHeld:
-        let left = partition.target.blindAge - partition.age(block.intent, now)
-        // One that is counted is sent once, whenever that is.
-        let notAfter = partition.target.isCounted ? MonotonicInstant(nanoseconds: .max) : now.monotonic + left
+      case .waiting where block.isDeclared && block.isHeld && !block.intent.isShared:
         partition.blocks[index].stage = .inserting
-        actions.append(.insert(id, block: block.number, token: block.intent.token, notAfter: notAfter))
-      case .resolving(let notBefore) where notBefore <= now.monotonic:
-        partition.blocks[index].stage = .counting
+        actions.append(
+          .insert(block: block.number, token: block.intent.token, notAfter: partition.lastSend(block.intent, now)))
+      case .resolving(let notBefore) where notBefore <= now.monotonic || !block.isProbed:
+        partition.blocks[index].stage = .counting(notBefore: notBefore, isLast: notBefore <= now.monotonic)
+        partition.blocks[index].isProbed = true
         actions.append(.count(id, block: block.number, first: block.intent.first, last: block.intent.last))
       default: break
       }
     }
+    let wanted = partition.wantedReader(gathering: gathering)
     if !partition.isAssigned {
       partition.isAssigned = true
       actions.append(.assign(id, offset: partition.frontier))
+      if wanted == .none { actions.append(.pause(id)) }
     }
-    let wanted = partition.wantedReader
     if wanted != partition.reader {
       partition.reader = wanted
       switch wanted {
@@ -458,7 +497,7 @@ extension ExactlyOnceStateMachine {
     guard let drain, !drain.hasGivenUp, now.monotonic >= drain.givesUpAt else { return }
     self.drain?.hasGivenUp = true
     for id in drain.partitions.sorted() where partitions[id]?.phase == .active {
-      actions.append(.cancel(id))
+      actions += (partitions[id]?.heldNumbers ?? []).map { .cancel(block: $0) }
       partitions[id]?.giveUp()
     }
   }

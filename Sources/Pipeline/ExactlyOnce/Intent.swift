@@ -9,10 +9,16 @@ struct Intent: Sendable, Equatable {
   /// When it was first written into a commit, in seconds since 1970 UTC; nil before that.
   var declaredAt: Int64?
   let token: DeduplicationToken
+  /// How many partitions' ranges the block holds, this one's among them. Each partition's commit has its own range, and
+  /// all have the block's token: only who sees that many of them knows the whole block.
+  var parts = 1
   /// The server refused the record for its data: it goes to the dead letters, whatever the decoder says of it.
   let isDead: Bool
   /// All of it is accounted for, but not all before it.
   var isDone = false
+
+  /// Ranges of other partitions are in the same block.
+  var isShared: Bool { parts > 1 }
 }
 
 extension Intent {

@@ -2,12 +2,12 @@
 ///
 /// Printable ASCII, at most 1024 bytes (a broker takes 4096 by default). Numbers have the digits 0–9 and a–v:
 ///
-///     s1 <lineage> <nonce> <fingerprint>{ <last>:<rows>:<declared>:<token>[d]| <last>x}
+///     s1 <lineage> <nonce> <fingerprint>{ <last>:<rows>:<declared>:<token>[d|*<parts>]| <last>x}
 ///
 /// The blocks follow each other without a gap from the committed offset on; `last` counts from the block's own first
-/// offset; `declared` 0 is a block that nobody has sent yet; `d` marks dead letters, `x` what is accounted for already: it
-/// must never be inserted again. A lineage of 0 is none. Everything else, an empty text too, is a commit that we did not
-/// write.
+/// offset; `declared` 0 is a block that nobody has sent yet; `d` marks dead letters; `*` a block that holds ranges of so
+/// many partitions; `x` what is accounted for already: it must never be inserted again. A lineage of 0 is none. Everything
+/// else, an empty text too, is a commit that we did not write.
 struct IntentMetadata: Sendable, Equatable {
   static let maxBytes = 1024
 
@@ -46,6 +46,10 @@ struct IntentMetadata: Sendable, Equatable {
       bytes.append(UInt8(ascii: ":"))
       intent.token.append(to: &bytes)
       if intent.isDead { bytes.append(UInt8(ascii: "d")) }
+      if intent.isShared {
+        bytes.append(UInt8(ascii: "*"))
+        Radix32.append(UInt64(intent.parts), to: &bytes)
+      }
     }
     return bytes.count <= Self.maxBytes ? String(decoding: bytes, as: UTF8.self) : nil
   }
@@ -92,10 +96,15 @@ struct IntentMetadata: Sendable, Equatable {
         skip(UInt8(ascii: ":")), let token = Self.token(bytes, &index)
       else { return nil }
       let isDead = skip(UInt8(ascii: "d"))
+      var parts: UInt64 = 1
+      if !isDead, skip(UInt8(ascii: "*")) {
+        guard let count = Radix32.read(bytes, &index), count > 1, count <= 1 << 32 else { return nil }
+        parts = count
+      }
       intents.append(
         Intent(
           first: first, last: last, rows: Int(rows), declaredAt: declared == 0 ? nil : Int64(declared), token: token,
-          isDead: isDead))
+          parts: Int(parts), isDead: isDead))
       first = last + 1
     }
   }

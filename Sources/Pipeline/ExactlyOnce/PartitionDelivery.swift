@@ -16,14 +16,17 @@ struct PartitionDelivery: Sendable {
   enum Stage: Sendable, Equatable {
     case waiting
     case inserting
-    /// Too old, or too uncertain, to be inserted blindly: to be counted, not before nobody can insert it any more.
+    /// Too old, or too uncertain, to be inserted blindly: it is counted at once, since what is there is there, and again
+    /// when nobody can insert it any more.
     case resolving(notBefore: MonotonicInstant)
-    case counting
+    /// `isLast`: what is not found is not there, and will not come.
+    case counting(notBefore: MonotonicInstant, isLast: Bool)
     case done
   }
 
   struct Block: Sendable {
-    let number: Int
+    /// The parts of a block that is shared have the same one in all partitions of a handle.
+    var number: Int
     var intent: Intent
     var stage = Stage.waiting
     /// The shell holds its rows.
@@ -36,6 +39,8 @@ struct PartitionDelivery: Sendable {
     var isRefused = false
     /// The log no longer holds its records.
     var isUnreadable = false
+    /// It was counted since it began to be in doubt.
+    var isProbed = false
   }
 
   enum Reader: Sendable, Equatable {
@@ -66,6 +71,8 @@ struct PartitionDelivery: Sendable {
   var isAssigned = false
   var reader = Reader.none
   var isDraining = false
+  /// The drain's time is over: what has not landed is the next owner's.
+  private(set) var hasGivenUp = false
 
   init(target: DeliveryTarget, nonce: UInt64) {
     self.target = target
@@ -132,17 +139,28 @@ struct PartitionDelivery: Sendable {
   mutating func claimed(_ now: Moment, _ rules: DeliveryRules) {
     phase = .active
     for index in blocks.indices
-    where blocks[index].stage == .waiting && blocks[index].isUncertain
-      && (isForeignMade || isOld(blocks[index].intent, now))
-    {
-      blocks[index].stage = .resolving(notBefore: now.monotonic + rules.silence)
+    where blocks[index].stage == .waiting && blocks[index].isUncertain && !blocks[index].intent.isShared {
+      if isForeignMade || isOld(blocks[index].intent, now) { resolve(index, now, rules) }
     }
+  }
+
+  /// Whether it is in the table is to be found out there.
+  mutating func resolve(_ index: Int, _ now: Moment, _ rules: DeliveryRules) {
+    blocks[index].isHeld = false
+    blocks[index].isUncertain = true
+    blocks[index].isProbed = false
+    blocks[index].stage = .resolving(notBefore: now.monotonic + rules.silence)
   }
 
   func isOld(_ intent: Intent, _ now: Moment) -> Bool { age(intent, now) >= target.blindAge }
 
   func age(_ intent: Intent, _ now: Moment) -> Duration {
     .seconds(max(0, now.wallSeconds - (intent.declaredAt ?? now.wallSeconds)))
+  }
+
+  /// Until when a block may be sent. One that is counted is sent once, whenever that is.
+  func lastSend(_ intent: Intent, _ now: Moment) -> MonotonicInstant {
+    target.isCounted ? MonotonicInstant(nanoseconds: .max) : now.monotonic + (target.blindAge - age(intent, now))
   }
 
   // MARK: The commit
@@ -177,24 +195,29 @@ struct PartitionDelivery: Sendable {
 
   /// Blocks that a commit must name, or somebody would cut them again: all up to the last one that may be in the table.
   private var declaredCount: Int {
-    (blocks.lastIndex { $0.isDeclared || $0.isUncertain || $0.stage == .done } ?? -1) + 1
+    (blocks.lastIndex { $0.isDeclared || $0.isUncertain } ?? -1) + 1
   }
+
+  /// Whether a new block could be declared at once.
+  func hasRoom(_ rules: DeliveryRules) -> Bool { blocks.count { $0.stage != .done } < rules.pendingLimit }
 
   private func wantedCount(_ rules: DeliveryRules) -> Int { min(blocks.count, max(declaredCount, rules.pendingLimit)) }
 
   // MARK: Blocks
 
-  mutating func append(through last: Int64, rows: Int, number: Int) {
+  /// Of a block of the partition's own that begins at the position.
+  func token(through last: Int64) -> DeduplicationToken { makeToken(position, last, isDead: false) }
+
+  mutating func append(through last: Int64, rows: Int, number: Int, token: DeduplicationToken, parts: Int) {
     precondition(last >= position, "a block ends at \(last), before the position \(position)")
     defer { isDirty = true }
     let first = position
     position = last + 1
     if rows == 0, blocks.isEmpty { return }
-    let token = makeToken(first, last, isDead: false)
     let intent =
       rows == 0
       ? .done(first: first, last: last)
-      : Intent(first: first, last: last, rows: rows, declaredAt: nil, token: token, isDead: false)
+      : Intent(first: first, last: last, rows: rows, declaredAt: nil, token: token, parts: parts, isDead: false)
     blocks.append(Block(number: number, intent: intent, stage: rows == 0 ? .done : .waiting, isHeld: rows > 0))
   }
 
@@ -208,13 +231,12 @@ struct PartitionDelivery: Sendable {
     // Where none of it is in the table, another mapping may make more of it.
     guard rows <= declared || !blocks[index].isUncertain else { throw .moreRows(blocks[index].intent, found: rows) }
     blocks[index].isHeld = true
-    reader = .none
     guard rows != declared else { return }
     // Compaction has taken some: a later count must not miss them. Its age goes on.
     blocks[index].intent.rows = rows
     blocks[index].isDeclared = false
     isDirty = true
-    if rows == 0 { finish(index) }
+    if rows == 0, !blocks[index].intent.isShared { finish(index) }
   }
 
   mutating func finish(_ index: Int) {
@@ -224,20 +246,37 @@ struct PartitionDelivery: Sendable {
     var high = index
     while low > 0, blocks[low - 1].stage == .done { low -= 1 }
     while high + 1 < blocks.count, blocks[high + 1].stage == .done { high += 1 }
-    let intent = Intent.done(first: blocks[low].intent.first, last: blocks[high].intent.last)
-    blocks.replaceSubrange(
-      low...high, with: [Block(number: blocks[index].number, intent: intent, stage: .done, isHeld: false)])
+    var done = Block(
+      number: blocks[index].number,
+      intent: .done(first: blocks[low].intent.first, last: blocks[high].intent.last), stage: .done, isHeld: false)
+    // Of what had no row nobody need know.
+    done.isUncertain = blocks[low...high].contains { $0.isDeclared || $0.isUncertain }
+    blocks.replaceSubrange(low...high, with: [done])
     while blocks.first?.stage == .done { blocks.removeFirst() }
     isDirty = true
     settleFingerprint()
   }
 
-  /// It is certain that nothing of it is in the table and that nothing of it can still come.
-  mutating func startAgain(_ index: Int) {
+  /// It is certain that nothing of it is in the table and that nothing of it can still come. What was part of a shared
+  /// block becomes a block of its own.
+  mutating func startAgain(_ index: Int, number: inout Int) {
+    guard !blocks[index].intent.isShared else { return separate(index, number: &number) }
     blocks[index].isUncertain = false
     blocks[index].stage = .waiting
     blocks[index].intent.declaredAt = nil
     blocks[index].isDeclared = false
+    isDirty = true
+    settleFingerprint()
+  }
+
+  private mutating func separate(_ index: Int, number: inout Int) {
+    let old = blocks[index].intent
+    guard old.rows > 0 else { return finish(index) }
+    number += 1
+    let intent = Intent(
+      first: old.first, last: old.last, rows: old.rows, declaredAt: nil,
+      token: makeToken(old.first, old.last, isDead: false), isDead: false)
+    blocks[index] = Block(number: number, intent: intent, isHeld: false)
     isDirty = true
     settleFingerprint()
   }
@@ -270,6 +309,7 @@ struct PartitionDelivery: Sendable {
 
   /// At the end of a drain: what has not landed is the next owner's to insert, what is not declared his to cut.
   mutating func giveUp() {
+    hasGivenUp = true
     for index in blocks.indices { blocks[index].isHeld = false }
     let declared = declaredCount
     guard declared < blocks.count else { return }
@@ -283,9 +323,23 @@ struct PartitionDelivery: Sendable {
   var hasWork: Bool { blocks.contains { $0.isHeld && $0.stage != .done } }
 
   /// What is to be read next.
-  var wantedReader: Reader {
+  /// - Parameter gathering: the shared block whose parts are being read again; the others wait, so that only one is held
+  ///   in parts.
+  func wantedReader(gathering: Int?) -> Reader {
     guard phase == .active, !isDraining, !isForeignMade else { return .none }
-    if let next = blocks.first(where: { $0.stage == .waiting && !$0.isHeld }) { return .replay(next.number) }
-    return .cut
+    let missing = blocks.filter { $0.stage == .waiting && !$0.isHeld }
+    if let next = missing.first(where: { !$0.intent.isShared || $0.number == gathering }) {
+      return .replay(next.number)
+    }
+    return missing.isEmpty ? .cut : .none
   }
+
+  /// The block that is being read again.
+  var replayed: Block? {
+    guard case .replay(let number) = reader else { return nil }
+    return blocks.first { $0.number == number }
+  }
+
+  /// The numbers of blocks whose rows the shell may hold.
+  var heldNumbers: [Int] { blocks.filter { $0.isHeld && $0.stage != .done }.map(\.number) }
 }

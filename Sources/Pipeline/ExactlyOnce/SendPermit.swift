@@ -11,14 +11,14 @@ final class DeliveryLease: Sendable {
   func holds(at now: MonotonicInstant) -> Bool { now.nanoseconds < until.load(ordering: .sequentiallyConsistent) }
 }
 
-/// What a declared block of one assignment needs to be sent.
+/// What a declared block needs to be sent.
 final class SendPermit: Sendable {
   private let lease: DeliveryLease
   private let isWithdrawn = Atomic<Bool>(false)
 
   init(lease: DeliveryLease) { self.lease = lease }
 
-  /// For good: the assignment is over.
+  /// For good: it is not ours to send any more.
   func withdraw() { isWithdrawn.store(true, ordering: .sequentiallyConsistent) }
 
   var isGone: Bool { isWithdrawn.load(ordering: .sequentiallyConsistent) }

@@ -5,13 +5,15 @@ internal import SinkThreads
 /// and what is still to be done.
 struct ExactlyOnceDesk {
   struct HeldBlock {
-    let partition: Int
     let sealed: SealedBlock.ID
+    let permit: SendPermit
   }
 
   var machine: ExactlyOnceStateMachine
   /// By the machine's numbers.
   var held: [Int: HeldBlock] = [:]
+  /// Shared blocks that are being made again, with the parts that have been read: one at a time.
+  var gathered: [Int: BlockDraft] = [:]
   var commit: CommitID?
   var commitIssuedAt = MonotonicInstant(nanoseconds: 0)
   var patience: CommitPatience
@@ -76,7 +78,6 @@ struct ReplayState {
   var buried: Set<Int64> = []
   /// The open block is to end.
   var isEnding = false
-  var permit: SendPermit?
   /// What is handed over in this turn was fetched before the last seek.
   private var staleTurn: UInt64?
 

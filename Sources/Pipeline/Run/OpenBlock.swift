@@ -26,6 +26,23 @@ final class OpenBlock {
   /// What the budget counts for it: all that is allocated.
   var heldBytes: Int { (block?.capacityBytes ?? 0) + OffsetRun.bytes(of: runs) }
 
+  /// Takes the rows of another, which keeps its memory and grows anew.
+  func take(_ other: OpenBlock) {
+    guard var mine = block.take(), var theirs = other.block.take() else {
+      preconditionFailure("a block is not at hand")
+    }
+    let shift = mine.rows
+    mine.append(theirs)
+    theirs.removeAll()
+    runs += other.runs.map {
+      OffsetRun(
+        partition: $0.partition, firstOffset: $0.firstOffset, firstRow: $0.firstRow + shift, count: $0.count)
+    }
+    other.runs = []
+    block = consume mine
+    other.block = consume theirs
+  }
+
   func seal(
     _ permit: SendPermit?, deadLetters: SealedBlock? = nil, tokenSuffix: String = ""
   ) -> SealedBlock {

@@ -16,11 +16,15 @@ extension PipelineHandler {
       if open.rows == 0 { open.openedAt = now }
       return
     }
-    table.open = OpenBlock(id: makeHolderID(), target: table.target, openedAt: now, block: table.makeBlock())
+    // Emptied blocks come back to the route's table, whichever partition's rows they held.
+    let spares = table.partition == nil ? table : router.tables[table.target.index]
+    table.open = OpenBlock(id: makeHolderID(), target: table.target, openedAt: now, block: spares.makeBlock())
   }
 
   mutating func seal(_ table: TableState, _ reason: SealPolicy.Reason) {
-    if let partition = table.partition { return cut(partition, reason) }
+    if let partition = table.partition {
+      return cut(partition, reason, with: reason == .rows || reason == .bytes ? [] : Array(partitions.values))
+    }
     guard let open = table.open, open.rows > 0 else { return }
     table.open = nil
     context.metrics.counter(PipelineMetric.blocksSealed, [table.target.table.description, reason.rawValue]).add()
@@ -44,7 +48,8 @@ extension PipelineHandler {
   }
 
   private var usedBytes: Int {
-    context.meter.bytes + tables.reduce(0) { $0 + $1.heldBytes }
+    let gathered = exactly?.gathered.values.reduce(0) { $0 + $1.heldBytes } ?? 0
+    return context.meter.bytes + tables.reduce(gathered) { $0 + $1.heldBytes }
   }
 
   /// Over the budget, memory that holds no row goes, then the largest blocks; if that does not help soon, partitions

@@ -31,11 +31,12 @@ extension PipelineHandler {
     case .assign(let id, let offset): assign(id, offset, control)
     case .read(let id, let from, let through, let isDead): read(id, from, through, isDead, control)
     case .pause(let id): partitions[id].map { pause($0, control) }
-    case .insert(_, let block, let token, let notAfter):
+    case .insert(let block, let token, let notAfter):
+      if let draft = exactly?.gathered.removeValue(forKey: block) { submit(draft, block) }
       guard let held = exactly?.held[block] else { return }
       context.inserter.allow(held.sealed, token: token.description, notAfter: notAfter)
     case .count(let id, let block, let first, let last): count(id, block, first, last)
-    case .cancel(let id): cancel(id)
+    case .cancel(let block): cancel(block)
     case .unassign(let ids): unassign(ids, control)
     case .finish:
       publishStatus(control.now, control, isLast: true)
@@ -44,7 +45,6 @@ extension PipelineHandler {
     case .renew:
       context.logger.notice("starting over under the same instance id: the outcome of a commit is not known for sure")
       leave(partitions.values.map(\.topicPartition))
-      exactly?.held = [:]
       exactly?.commit = nil
       exactly?.lease = DeliveryLease()
       control.renew()
@@ -61,7 +61,7 @@ extension PipelineHandler {
   // MARK: The group
 
   mutating func assignExactly(_ new: [TopicPartition], _ control: borrowing ConsumerControl) {
-    guard let desk = exactly else { return }
+    guard let tables = exactly?.tables else { return }
     var list: [(id: Int, target: DeliveryTarget)] = []
     for topicPartition in new {
       guard let base = router.route(forTopic: topicPartition.topic) else {
@@ -73,11 +73,10 @@ extension PipelineHandler {
         id: makePartitionID(), topicPartition: topicPartition, route: route, position: 0, committed: nil,
         counters: PartitionCounters(topic: topicPartition.topic, metrics: context.metrics))
       partition.isReading = false
-      partition.replay.permit = SendPermit(lease: desk.lease)
       route.table.partition = partition
       route.deadLetterTable?.partition = partition
       partitions[partition.id] = partition
-      guard let table = desk.tables[base.table.target.index] else {
+      guard let table = tables[base.table.target.index] else {
         preconditionFailure("\(base.table.name) is unknown")
       }
       list.append(
@@ -194,7 +193,7 @@ extension PipelineHandler {
     _ gone: [TopicPartition], deadline: MonotonicInstant, _ control: borrowing ConsumerControl
   ) {
     let leaving = partitions.values.filter { gone.contains($0.topicPartition) }
-    for partition in leaving { cut(partition, .drain) }
+    for partition in leaving { cut(partition, .drain, with: leaving) }
     let unknown = gone.filter { wanted in !leaving.contains { $0.topicPartition == wanted } }
     if !unknown.isEmpty { attempt("unassign") { () throws(KafkaError) in try control.unassign(unknown) } }
     let now = moment(control)
@@ -213,7 +212,8 @@ extension PipelineHandler {
   }
 
   mutating func stopExactly(deadline: MonotonicInstant, _ control: borrowing ConsumerControl) {
-    for partition in partitions.values { cut(partition, .drain) }
+    let all = Array(partitions.values)
+    for partition in all { cut(partition, .drain, with: all) }
     let now = moment(control)
     let last = lastMoment(before: deadline, control.now)
     exactly?.tell { $0.stopping(deadline: last, now) }
@@ -222,7 +222,6 @@ extension PipelineHandler {
 
   private mutating func unassign(_ ids: [Int], _ control: borrowing ConsumerControl) {
     let gone = ids.compactMap { partitions[$0]?.topicPartition }
-    for id in ids { cancel(id) }
     attempt("unassign") { () throws(KafkaError) in try control.unassign(gone) }
     leave(gone)
   }
@@ -233,11 +232,11 @@ extension PipelineHandler {
     forget(gone)
   }
 
-  private mutating func cancel(_ id: Int) {
-    partitions[id]?.replay.permit?.withdraw()
-    let blocks = exactly?.held.filter { $0.value.partition == id } ?? [:]
-    for number in blocks.keys { exactly?.held[number] = nil }
-    context.inserter.discard(blocks.values.map(\.sealed))
+  private mutating func cancel(_ block: Int) {
+    exactly?.gathered[block] = nil
+    guard let held = exactly?.held.removeValue(forKey: block) else { return }
+    held.permit.withdraw()
+    context.inserter.discard([held.sealed])
   }
 
   mutating func remember(_ table: String, _ horizon: Duration) {
@@ -252,9 +251,10 @@ extension PipelineHandler {
   mutating func ended(
     _ sealed: SealedBlock.ID, _ result: ExactlyOnceStateMachine.InsertResult, _ control: borrowing ConsumerControl
   ) {
-    guard let number = exactly?.number(of: sealed), let held = exactly?.held.removeValue(forKey: number) else { return }
+    guard let number = exactly?.number(of: sealed) else { return }
+    exactly?.held[number] = nil
     let now = moment(control)
-    exactly?.tell { $0.inserted(held.partition, block: number, result, now) }
+    exactly?.tell { $0.inserted(number, result, now) }
     perform(control)
   }
 

@@ -89,33 +89,15 @@ extension PipelineHandler {
       partition.replay.isEnding = true
       return
     }
+    let isShared = exactly?.machine.partitions[partition.id]?.replayed?.intent.isShared == true
     let rows = partition.openRows
     let now = moment(control)
     guard let block = exactly?.take({ $0.collected(partition.id, rows: rows, now) }) else { return }
     partition.replay.through = nil
-    handOver(partition, block)
-    perform(control)
-  }
-
-  /// Ends the open block where blocks are cut freely. What follows is done with the next call that has the control.
-  mutating func cut(_ partition: AssignedPartition, _ reason: SealPolicy.Reason) {
-    guard let machine = exactly?.machine.partitions[partition.id], machine.reader == .cut,
-      partition.replay.through == nil, partition.ledger.position > machine.position
-    else { return }
-    guard partition.replay.letters.isEmpty else {
-      partition.replay.isEnding = true
-      return
+    if let draft = takeOpen([partition]) {
+      if isShared { gather(draft, block, partition) } else { submit(draft, block) }
     }
-    let stuck = partition.ledger.claims[PartitionLedger.stuck]?.first
-    let last = (stuck ?? partition.ledger.position) - 1
-    guard last >= machine.position else { return }
-    let rows = partition.openRows
-    let now = Moment(
-      monotonic: exactly?.time.monotonic() ?? MonotonicInstant(nanoseconds: 0),
-      wallSeconds: (exactly?.time.wallNanoseconds() ?? 0) / 1_000_000_000)
-    guard let block = exactly?.take({ $0.sealed(partition.id, through: last, rows: rows, now) }) else { return }
-    context.metrics.counter(PipelineMetric.blocksSealed, [partition.route.table.name, reason.rawValue]).add()
-    handOver(partition, block)
+    perform(control)
   }
 
   /// A record that the server has refused before: to the dead letters, whatever the decoder says of it.
@@ -137,30 +119,6 @@ extension PipelineHandler {
       reject(record, partition, Rejection(reason: .server, message: "ClickHouse refused the row"), control)
     }
     return index + 1
-  }
-
-  /// Gives the open block to the inserter, which encodes it while its declaration is on its way.
-  private mutating func handOver(_ partition: AssignedPartition, _ block: Int) {
-    if !partition.replay.buried.isEmpty {
-      let frontier = exactly?.machine.partitions[partition.id]?.frontier ?? 0
-      partition.replay.buried = partition.replay.buried.filter { $0 >= frontier }
-    }
-    let permit = partition.replay.permit
-    // With what is there already it is another set of dead letters: another token.
-    let suffix = DeduplicationToken.deadLetterSuffix(known: partition.replay.known)
-    let letters = partition.route.deadLetterTable?.takeOpen()
-    let sealed: SealedBlock
-    if let open = partition.route.table.takeOpen() {
-      sealed = open.seal(permit, deadLetters: letters?.seal(permit, tokenSuffix: suffix))
-    } else if let letters {
-      sealed = letters.seal(permit, tokenSuffix: suffix)
-    } else {
-      return
-    }
-    partition.replay.knownRows = 0
-    exactly?.held[block] = ExactlyOnceDesk.HeldBlock(partition: partition.id, sealed: sealed.id)
-    context.inserter.submit(sealed)
-    partition.ledger.settle(sealed.id)
   }
 
   /// The dead letters of a block that ends are in their topic.

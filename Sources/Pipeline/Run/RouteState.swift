@@ -29,6 +29,12 @@ final class RouteState {
       decoder: another)
   }
 
+  /// What is open here alone would make a small insert, of rows only.
+  var isThin: Bool {
+    guard let open = table.open, deadLetterTable?.openRows ?? 0 == 0 else { return false }
+    return open.rows <= table.policy.maxRows / 4 && open.bytes <= table.policy.maxBytes / 4
+  }
+
   /// Why `absorb` handed control back.
   enum Stop {
     /// The batch is over, or the next record is another partition's.

@@ -37,6 +37,11 @@ import Testing
       #expect(values(back, index) == model[row], "seed \(seed), row \(row), encoded")
     }
     for row in model.indices { #expect(values(block, row) == model[row], "seed \(seed), row \(row), whole") }
+    var joined = block.slice(rows: 0..<range.lowerBound)
+    joined.append(part)
+    joined.append(block.slice(rows: range.upperBound..<model.count))
+    let whole = try EncodedBlock(joined, compression: .none).decode()
+    for row in model.indices { #expect(values(whole, row) == model[row], "seed \(seed), row \(row), joined") }
     block.removeAll()
     #expect(block.rows == 0)
   }

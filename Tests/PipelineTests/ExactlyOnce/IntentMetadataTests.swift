@@ -10,17 +10,19 @@ import Testing
   @Test func goldenText() throws {
     let token = DeduplicationToken(lineage: 77, origin: Self.origin, first: 1000, last: 1999, isDead: false)
     let dead = DeduplicationToken(lineage: 77, origin: Self.origin, first: 2050, last: 2050, isDead: true)
+    let shared = DeduplicationToken(combining: [token, dead])
     let metadata = IntentMetadata(
       lineage: 77, nonce: 0xfeed_beef, fingerprint: .max,
       intents: [
         Intent(first: 1000, last: 1999, rows: 990, declaredAt: 1_764_025_200, token: token, isDead: false),
         .done(first: 2000, last: 2049),
         Intent(first: 2050, last: 2050, rows: 1, declaredAt: 1_764_025_201, token: dead, isDead: true),
+        Intent(first: 2051, last: 2060, rows: 9, declaredAt: 1_764_025_202, token: shared, parts: 48, isDead: false),
       ])
     let text = try #require(metadata.encoded())
     #expect(
       text
-        == "s1 2d 3verfnf fvvvvvvvvvvvv v7:uu:1ki9org:\(token) 1hx 0:1:1ki9orh:\(dead)d")
+        == "s1 2d 3verfnf fvvvvvvvvvvvv v7:uu:1ki9org:\(token) 1hx 0:1:1ki9orh:\(dead)d 9:9:1ki9ori:\(shared)*1g")
     #expect(IntentMetadata(text, offset: 1000) == metadata)
     #expect(token.description == "3b371jbmrudgk9kbi4t3kv1rf5")
   }
@@ -35,11 +37,14 @@ import Testing
       if Bool.random(using: &random) {
         intents.append(.done(first: next, last: last))
       } else {
+        let isDead = Bool.random(using: &random)
         intents.append(
           Intent(
             first: next, last: last, rows: Int.random(in: 0...Int(last - next + 1), using: &random),
             declaredAt: Int64.random(in: 0...1 << 33, using: &random),
-            token: DeduplicationToken(high: random.next(), low: random.next()), isDead: Bool.random(using: &random)))
+            token: DeduplicationToken(high: random.next(), low: random.next()),
+            parts: isDead || Bool.random(using: &random) ? 1 : Int.random(in: 2...1000, using: &random), isDead: isDead)
+        )
       }
       next = last + 1
     }
@@ -65,6 +70,8 @@ import Testing
 
   @Test(arguments: [
     "", " ", "s1", "s1 1 2", "s2 1 2 3", "s1 1 2 3 ", "s1 1 2 3 0", "s1 1 2 W", "null", "{\"a\":1}", "s1 1 2 3 0:5:0:x",
+    "s1 1 2 3 0:1:1:0000000000000000000000000*1", "s1 1 2 3 0:1:1:00000000000000000000000000*",
+    "s1 1 2 3 0:1:1:00000000000000000000000000*1", "s1 1 2 3 0:1:1:00000000000000000000000000d*2",
   ])
   func whatWeDidNotWriteIsForeign(text: String) { #expect(IntentMetadata(text, offset: 5) == nil) }
 

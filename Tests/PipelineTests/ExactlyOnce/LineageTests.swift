@@ -67,7 +67,7 @@ import Testing
     #expect(IntentMetadata(claim.metadata, offset: 10)?.intents.first?.declaredAt == now.wallSeconds)
     partition.know(claim, intents)
     partition.claimed(now, rules)
-    #expect(partition.wantedReader == .replay(1))
+    #expect(partition.wantedReader(gathering: nil) == .replay(1))
     #expect(partition.position == 30)
     #expect(partition.blocks[0].isDeclared)
   }

@@ -13,7 +13,14 @@ struct ModelClickHouse {
   /// The negative control: tokens mean nothing.
   let ignoresTokens: Bool
   private(set) var counts: [Row: Int] = [:]
-  private var window: [(token: DeduplicationToken, placement: UInt64, landedAt: Int)] = []
+  private struct Remembered {
+    let token: DeduplicationToken
+    let placement: UInt64
+    let tablePartition: Int
+    let landedAt: Int
+  }
+
+  private var window: [Remembered] = []
   private(set) var deduplicated = 0
 
   init(windowMilliseconds: Int, windowCount: Int, ignoresTokens: Bool) {
@@ -22,23 +29,34 @@ struct ModelClickHouse {
     self.ignoresTokens = ignoresTokens
   }
 
-  /// - Parameter placement: what a mapping makes of the rows: in another table partition a token is not found.
-  /// - Returns: whether the block's rows were stored now.
+  /// A block goes into two partitions of the table one after the other, each of which remembers the token for itself.
+  /// - Parameters:
+  ///   - placement: what a mapping makes of the rows: in another table partition a token is not found.
+  ///   - isCutShort: the server dies between the two.
+  /// - Returns: whether rows were stored now.
   mutating func land(
-    _ token: DeduplicationToken, _ placement: UInt64, _ partition: Int, _ version: Int, _ offsets: [Int], _ now: Int
+    _ token: DeduplicationToken, _ placement: UInt64, _ rows: [Row], isCutShort: Bool, _ now: Int
   ) -> Bool {
-    if !ignoresTokens {
-      let remembered = window.suffix(windowCount).contains {
-        $0.token == token && $0.placement == placement && now - $0.landedAt < windowMilliseconds
+    var isStored = false
+    for tablePartition in 0..<(isCutShort ? 1 : 2) {
+      let here = rows.filter { $0.offset & 1 == tablePartition }
+      guard !here.isEmpty else { continue }
+      if !ignoresTokens {
+        let remembered = window.suffix(windowCount).contains {
+          $0.token == token && $0.placement == placement && $0.tablePartition == tablePartition
+            && now - $0.landedAt < windowMilliseconds
+        }
+        if remembered {
+          deduplicated += 1
+          continue
+        }
+        window.append(
+          Remembered(token: token, placement: placement, tablePartition: tablePartition, landedAt: now))
       }
-      if remembered {
-        deduplicated += 1
-        return false
-      }
-      window.append((token, placement, now))
+      for row in here { counts[row, default: 0] += 1 }
+      isStored = true
     }
-    for offset in offsets { counts[Row(partition: partition, version: version, offset: offset), default: 0] += 1 }
-    return true
+    return isStored
   }
 
   func count(_ partition: Int, _ version: Int, _ offset: Int) -> Int {

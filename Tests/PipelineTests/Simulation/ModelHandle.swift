@@ -92,7 +92,8 @@ final class ModelHandle {
 
   private func answer(_ number: UInt64, _ error: ModelBroker.CommitError?) {
     guard isCurrent, bodies.removeValue(forKey: number) != nil else { return }
-    let native = error.map { KafkaError(code: .broker, message: "\($0)", nativeCode: 1) }
+    let isIgnored = world.plan.breakage == .partial && error == .oneRefused
+    let native = (isIgnored ? nil : error).map { KafkaError(code: .broker, message: "\($0)", nativeCode: 1) }
     if world.plan.breakage == .dropOnUnknown {
       if commits.answered(number, native, Self.anyOffset, situation) != nil {
         process.committed(native == nil ? .known : .refused)

@@ -48,7 +48,7 @@ extension ModelProcess {
       // A record or the log's end beyond the range says that it is complete.
       if reader.position > through, log.entries.count > through {
         let (block, actions) = machine.collected(id, rows: reader.open.count, moment)
-        hold(block, id, reader)
+        hold(block, reader)
         readers[id]?.isPaused = true
         perform(actions)
       } else if reader.position >= log.entries.count, log.entries.count <= through {
@@ -57,36 +57,59 @@ extension ModelProcess {
       }
       return true
     }
-    if reader.last != nil, world.random.chance(0.6) { sealOpen(id) }
+    if reader.last != nil, world.random.chance(0.6) {
+      let others = readers.keys.sorted().filter { $0 != id && world.random.chance(world.plan.sharing) }
+      sealOpen([id] + others)
+    }
     return reader.position < log.entries.count || readers[id]?.last != nil
   }
 
-  func sealOpen(_ id: Int) {
-    guard var reader = readers[id], !reader.isPaused, reader.through == nil, let last = reader.last else { return }
-    let (block, actions) = machine.sealed(id, through: Int64(last), rows: reader.open.count, moment)
-    if !reader.open.isEmpty { hold(block, id, reader) }
-    reader.open = []
-    reader.last = nil
-    readers[id] = reader
-    if world.plan.breakage == .intents, let made = machine.partitions[id]?.blocks.last, let held = blocks[block] {
+  /// What is open of these: one block of all that have rows where the schedule shares blocks, else one of each.
+  func sealOpen(_ ids: [Int]) {
+    let ready = ids.filter { id in
+      guard let reader = readers[id] else { return false }
+      return !reader.isPaused && reader.through == nil && reader.last != nil
+    }
+    let together = world.plan.sharing > 0 ? ready.filter { readers[$0]?.open.isEmpty == false } : []
+    if !together.isEmpty { seal(together) }
+    for id in ready where !together.contains(id) && readers[id]?.last != nil { seal([id]) }
+  }
+
+  private func seal(_ ids: [Int]) {
+    let closed = ids.compactMap { id in readers[id].map { (id, $0) } }
+    let cuts = closed.compactMap { id, reader in
+      reader.last.map { ExactlyOnceStateMachine.Cut(partition: id, last: Int64($0), rows: reader.open.count) }
+    }
+    let (block, actions) = machine.sealed(cuts, moment)
+    for (id, reader) in closed {
+      if !reader.open.isEmpty { hold(block, reader) }
+      readers[id]?.open = []
+      readers[id]?.last = nil
+    }
+    let made = machine.partitions[ids[0]]?.blocks.last { $0.number == block }
+    if world.plan.breakage == .intents, let made, let held = blocks[block] {
       world.after(world.random.below(200)) { [unowned world] in
-        _ = world.table.land(
-          made.intent.token, held.placement, held.topicPartition, held.version, held.offsets, world.now)
-        world.landed(held.topicPartition, held.version, held.offsets)
+        _ = world.table.land(made.intent.token, held.placement, held.rows, isCutShort: false, world.now)
+        world.landed(held.rows)
       }
     }
     perform(actions)
   }
 
-  private func hold(_ number: Int, _ id: Int, _ reader: Reader) {
+  private func hold(_ number: Int, _ reader: Reader) {
     let log = world.broker.logs[reader.topicPartition]
     // A log that was made again this very moment holds other records at these offsets.
     if reader.isDead, log.version == 0, reader.open.contains(where: { log.entries[$0] == .record }) {
       world.fail("a record that nobody refuses goes to the dead letters")
     }
-    let hasPoison = !reader.isDead && reader.open.contains { log.entries[$0] == .poison }
-    blocks[number] = HeldBlock(
-      id: id, topicPartition: reader.topicPartition, version: log.version, offsets: reader.open, hasPoison: hasPoison,
-      placement: fingerprint)
+    if blocks[number] == nil {
+      lastSerial += 1
+      blocks[number] = HeldBlock(serial: lastSerial, placement: fingerprint)
+    }
+    blocks[number]?.parts += 1
+    blocks[number]?.rows += reader.open.map {
+      .init(partition: reader.topicPartition, version: log.version, offset: $0)
+    }
+    if !reader.isDead, reader.open.contains(where: { log.entries[$0] == .poison }) { blocks[number]?.hasPoison = true }
   }
 }

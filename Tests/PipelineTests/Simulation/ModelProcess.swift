@@ -18,12 +18,12 @@ final class ModelProcess {
   }
 
   struct HeldBlock {
-    let id: Int
-    let topicPartition: Int
-    let version: Int
-    let offsets: [Int]
-    let hasPoison: Bool
+    /// Tells it from a former one under its number.
+    let serial: Int
     let placement: UInt64
+    var rows: [ModelClickHouse.Row] = []
+    var parts = 0
+    var hasPoison = false
     var token: DeduplicationToken?
     var notAfter = MonotonicInstant(nanoseconds: 0)
     var hadUnknown = false
@@ -52,6 +52,7 @@ final class ModelProcess {
   var isPolling = false
   private var wakeAt = Int.max
   private var lastID = 0
+  var lastSerial = 0
   private var neverCommitted: Set<Int> = []
   /// Grows with every change between being heard by the coordinator and not.
   var silences = 0
@@ -67,7 +68,7 @@ final class ModelProcess {
   private static func rules(_ plan: SimulationPlan) -> DeliveryRules {
     DeliveryRules(
       session: .milliseconds(plan.session), leaseMargin: .milliseconds(500),
-      insertDeadline: .milliseconds(plan.insertDeadline))
+      insertDeadline: .milliseconds(plan.breakage == .silence ? 0 : plan.insertDeadline))
   }
 
   var moment: Moment {
@@ -168,31 +169,35 @@ final class ModelProcess {
       guard let number = numbers[id] else { return }
       readers[id] = Reader(
         topicPartition: number, position: Int(from), through: through.map { Int($0) }, isDead: isDead, isPaused: false)
-      if through != nil { world.note("replay") }
+      if through != nil { world.note(machine.gathering == nil ? "replay" : "replay of a shared block") }
       pollSoon()
     case .pause(let id): readers[id]?.isPaused = true
-    case .insert(_, let block, let token, let notAfter):
-      guard blocks[block] != nil else { return world.fail("an insert of a block that is not held") }
+    case .insert(let block, let token, let notAfter):
+      guard let held = blocks[block] else { return world.fail("an insert of a block that is not held") }
       blocks[block]?.token = token
       blocks[block]?.notAfter = notAfter
-      later(world.random.below(60)) { [unowned self] in trySend(block) }
+      if held.parts > 1 { world.note("a shared block is sent") }
+      later(world.random.below(60)) { [unowned self] in trySend(block, held.serial) }
     case .count(let id, let block, let first, let last):
       guard let number = numbers[id] else { return }
       later(world.random.between(5, 50)) { [unowned self] in
         guard numbers[id] == number else { return }
         let version = world.broker.logs[number].version
-        let rows = world.table.distinct(number, version, Int(first), Int(last))
+        var rows = world.table.distinct(number, version, Int(first), Int(last))
+        let counted = machine.partitions[id]?.blocks.first { $0.number == block }
+        if counted?.intent.isShared == true { world.note("a part is counted") }
         world.note(rows == 0 ? "counted: none" : "counted: there")
+        if world.plan.breakage == .countNone { rows = 0 }
+        if world.plan.breakage == .countAll { rows = Int.max }
         perform(machine.counted(id, block: block, rows: rows, moment))
       }
-    case .cancel(let id): for (number, block) in blocks where block.id == id { blocks[number] = nil }
+    case .cancel(let block): blocks[block] = nil
     case .unassign(let ids):
       world.note("drained")
       let gone = Set(ids.compactMap { numbers[$0] })
       for id in ids {
         numbers[id] = nil
         readers[id] = nil
-        for (number, block) in blocks where block.id == id { blocks[number] = nil }
       }
       stopped.subtract(gone)
       giveBack(gone)
@@ -208,6 +213,7 @@ final class ModelProcess {
       openHandle()
     case .stopped(let id, let fault):
       world.note("stopped: \("\(fault)".prefix { $0 != "(" })")
+      if fault == .tooManyIntents { world.fail("blocks that nobody refuses do not fit beside the offset") }
       if let number = numbers[id] { stopped.insert(number) }
     }
   }
@@ -257,7 +263,7 @@ final class ModelProcess {
   }
 
   func revoked(_ gone: Set<Int>, deadline: Int) {
-    for (id, number) in numbers.sorted(by: { $0.key < $1.key }) where gone.contains(number) { sealOpen(id) }
+    sealOpen(numbers.filter { gone.contains($0.value) }.map(\.key).sorted())
     let ids = numbers.filter { gone.contains($0.value) }.map(\.key).sorted()
     guard !ids.isEmpty else { return giveBack(gone) }
     perform(
@@ -269,7 +275,7 @@ final class ModelProcess {
   /// SIGTERM.
   func stopOrderly() {
     guard isAlive, !isSuspended, !isBlocked else { return }
-    for id in numbers.keys.sorted() { sealOpen(id) }
+    sealOpen(numbers.keys.sorted())
     perform(machine.stopping(deadline: moment.monotonic + .seconds(4), moment))
     later(5_000) { [unowned self] in leave() }
   }
@@ -320,6 +326,7 @@ final class ModelProcess {
       var held = world.broker.held[number].map { PartitionDelivery.Snapshot(offset: $0.offset, metadata: $0.metadata) }
       if partition.phase == .reading {
         guard world.broker.isTopicThere else { return nil }
+        if world.plan.breakage == .parts { held = held.map(takingPartsForWholes) }
       } else {
         let isOurs = held.flatMap { IntentMetadata($0.metadata, offset: $0.offset) } != nil
         if world.plan.breakage == .readBack, !isOurs { held = partition.written }
@@ -329,6 +336,18 @@ final class ModelProcess {
       list.append((id, held, Int64(world.plan.startsLatest ? log.entries.count : log.start)))
     }
     return list
+  }
+
+  private func takingPartsForWholes(_ held: PartitionDelivery.Snapshot) -> PartitionDelivery.Snapshot {
+    guard var metadata = IntentMetadata(held.metadata, offset: held.offset) else { return held }
+    for index in metadata.intents.indices where metadata.intents[index].isShared {
+      let token = metadata.intents[index].token
+      metadata.intents[index].parts = numbers.values.count { number in
+        world.broker.held[number]
+          .flatMap { IntentMetadata($0.metadata, offset: $0.offset) }?.intents.contains { $0.token == token } == true
+      }
+    }
+    return .init(offset: held.offset, metadata: metadata.encoded() ?? held.metadata)
   }
 
   // MARK: Commits

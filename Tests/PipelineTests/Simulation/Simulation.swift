@@ -21,6 +21,16 @@ struct SimulationPlan {
     case windowGuard
     /// What the group holds is not read back.
     case readBack
+    /// Who sees some parts of a shared block takes them for the whole block.
+    case parts
+    /// A request that was written for some of its partitions is taken for known.
+    case partial
+    /// What is in doubt counts as not there.
+    case countNone
+    /// What is in doubt counts as there.
+    case countAll
+    /// Who counts does not wait until inserts of former owners cannot land any more.
+    case silence
   }
 
   var breakage = Breakage.none
@@ -47,6 +57,10 @@ struct SimulationPlan {
   var retention = 0.0
   var foreignCommits = 0.0
   var deployments = 0.0
+  /// How likely another partition's rows join a block.
+  var sharing = 0.0
+  /// An insert of which only one table partition's rows land.
+  var cutInserts = 0.0
   var startsLatest = false
   var activeMilliseconds = 40_000
 
@@ -60,7 +74,7 @@ struct SimulationPlan {
       random.chance(probability) ? value : 0
     }
     processes = random.chance(0.2) ? 1 : random.chance(0.2) ? 3 : 2
-    partitions = random.between(1, 3)
+    partitions = random.between(1, 4)
     horizon = random.chance(0.5) ? 60_000 : 120_000
     crashes = some(0.6, 0.04, &random)
     stops = some(0.5, 0.03, &random)
@@ -78,6 +92,8 @@ struct SimulationPlan {
     foreignCommits = some(0.05, 0.01, &random)
     startsLatest = random.chance(0.15)
     deployments = some(0.25, 0.06, &random)
+    sharing = some(0.7, random.chance(0.5) ? 1 : 0.6, &random)
+    cutInserts = some(0.15, 0.05, &random)
     switch focus {
     case .windowGuard:
       processes = 1
@@ -85,13 +101,34 @@ struct SimulationPlan {
       horizon = 60_000
     case .lease:
       processes = 2
-      deployments = 0.06
-      stops = 0.08
+      partitions = 4
+      sharing = 1
+      crashes = 0
+      deployments = 0.1
+      stops = 0.1
       longStops = 0.9
       longestStop = 28_000
       horizon = 120_000
       failedInserts = 0.6
       lateInserts = 0.1
+    case .parts, .countNone, .countAll:
+      processes = 2
+      partitions = 4
+      sharing = 1
+      crashes = 0.06
+      failedInserts = 0.4
+    case .partial:
+      partitions = 4
+      sharing = 1
+      crashes = 0.06
+      refusedCommits = 0.2
+    case .silence:
+      processes = 2
+      partitions = 4
+      sharing = 1
+      crashes = 0.08
+      lateInserts = 0.5
+      insertDeadline = 20_000
     default: break
     }
   }
@@ -152,7 +189,7 @@ final class Simulation {
     broker = ModelBroker(logs: logs)
     let counts = random.chance(0.3)
     table = ModelClickHouse(
-      windowMilliseconds: counts ? Int.max : plan.horizon, windowCount: counts ? plan.horizon / 1000 * 8 : Int.max,
+      windowMilliseconds: counts ? Int.max : plan.horizon, windowCount: counts ? plan.horizon / 1000 * 16 : Int.max,
       ignoresTokens: plan.breakage == .tokens)
   }
 
@@ -263,9 +300,9 @@ final class Simulation {
 
 extension Simulation {
   /// Whatever else is true: nothing is in the table twice, ever.
-  func landed(_ partition: Int, _ version: Int, _ offsets: [Int]) {
-    for offset in offsets where table.count(partition, version, offset) > 1 {
-      fail("offset \(offset) of partition \(partition) is in the table twice")
+  func landed(_ rows: [ModelClickHouse.Row]) {
+    for row in rows where table.count(row.partition, row.version, row.offset) > 1 {
+      fail("offset \(row.offset) of partition \(row.partition) is in the table twice")
     }
   }
 
@@ -292,13 +329,16 @@ extension Simulation {
       let log = broker.logs[partition]
       let isStopped = processes.contains { $0.isStopped(partition) }
       guard let required = requiredFrom[partition], required.version == log.version else { continue }
+      let declared = broker.held[partition].flatMap { IntentMetadata($0.metadata, offset: $0.offset) }?.intents ?? []
       var isMissing = false
       for offset in required.offset..<max(required.offset, log.entries.count) where isRequired(partition, log, offset) {
         let count = table.count(partition, log.version, offset)
         if count > 1 { return fail("offset \(offset) of partition \(partition) is in the table \(count) times") }
         if count == 0, !isStopped { return fail("offset \(offset) of partition \(partition) is lost") }
         isMissing = isMissing || count == 0
-        if log.version > 0, isMissing, count == 1 {
+        // What the group's commit names may have landed before what lies below it.
+        let isDeclared = declared.contains { $0.first...$0.last ~= Int64(offset) }
+        if log.version > 0, isMissing, count == 1, !isDeclared, broker.isTopicThere {
           return fail("the new log of partition \(partition) is read from \(offset) on, what lies before is lost")
         }
       }

@@ -11,8 +11,10 @@ import Testing
 
   /// What a set of schedules must have gone through to have said anything.
   private static let mustBeSeen = [
-    "a commit was sent again", "a late copy was refused", "a late copy was written", "commit known", "commit refused",
-    "commit unknown", "compaction", "counted: none", "counted: there", "crash", "cut", "deduplicated", "deployment",
+    "a commit was sent again", "a part is counted", "a shared block is sent", "replay of a shared block",
+    "a late copy was refused", "a late copy was written", "commit known", "commit refused",
+    "commit unknown", "compaction", "counted: none", "counted: there", "crash", "cut", "cut short", "deduplicated",
+    "deployment",
     "drained", "expired", "finished", "held by the lease", "lost", "refused", "replay", "retention", "revoked",
     "session ended", "stop", "stopped: foreignCommit", "stored", "taken over", "topic made again",
   ]
