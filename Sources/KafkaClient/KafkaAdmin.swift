@@ -129,14 +129,20 @@ extension KafkaAdmin {
   }
 
   public struct GroupMember: Sendable, Equatable {
-    /// The broker's name for it.
+    /// The broker's name for it: its instance id, or a dynamic member's client id, and a UUID behind it.
     public let id: String
-    /// nil for a dynamic member.
-    public let instanceID: String?
     public let clientID: String
     /// As the broker sees it: `/10.0.0.7`.
     public let host: String
     public let partitions: [TopicPartition]
+
+    /// nil for a dynamic member, and for a static one whose instance id is its client id: brokers tell it in `id` alone.
+    public var instanceID: String? {
+      let uuidLength = 36
+      guard id.utf8.count > uuidLength + 1, id.dropLast(uuidLength).last == "-" else { return nil }
+      let name = String(id.dropLast(uuidLength + 1))
+      return name == clientID ? nil : name
+    }
   }
 
   public struct Group: Sendable, Equatable {

@@ -60,33 +60,29 @@ extension AdminCore {
     }(timeout)
   }
 
+  /// Asks with `rd_kafka_list_groups`: librdkafka's newer DescribeConsumerGroups aborts the process when an answer comes
+  /// after its time-out (librdkafka issue 4605, open), and this question is asked all through a run.
   func describeGroup(_ group: String, within timeout: Duration) async throws(KafkaError) -> KafkaAdmin.Group {
     let subject = "describe group \(group)"
     return try await offloadToCoordinator { (self, deadline) throws(KafkaError) in
-      let event = try unsafe self.answer(
-        subject, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, deadline
-      ) { options, queue in
-        unsafe group.withCString { name in
-          var list: UnsafePointer<CChar>? = unsafe name
-          unsafe withUnsafeMutablePointer(to: &list) { list in
-            unsafe rd_kafka_DescribeConsumerGroups(self.handle, list, 1, options, queue)
-          }
+      while true {
+        var list: UnsafePointer<rd_kafka_group_list>?
+        let slice = max(.milliseconds(1), min(.seconds(5), deadline - self.clock.monotonic()))
+        let code = unsafe rd_kafka_list_groups(self.handle, group, &list, slice.milliseconds)
+        self.serveCallbacks()
+        defer { if let list = unsafe list { unsafe rd_kafka_group_list_destroy(list) } }
+        // Not every broker need answer: the one that knows the group does, or says that it knows none.
+        if let found = unsafe list?.pointee, unsafe found.group_cnt > 0 {
+          let info = unsafe found.groups[0]
+          guard unsafe info.err == RD_KAFKA_RESP_ERR_NO_ERROR else { throw unsafe KafkaError(info.err, subject) }
+          return unsafe Self.group(info)
         }
+        guard code != RD_KAFKA_RESP_ERR_NO_ERROR else {
+          return KafkaAdmin.Group(state: .dead, assignor: "", members: [])
+        }
+        try self.throwIfHopeless(code, subject, deadline)
+        _ = unsafe rd_kafka_poll(self.handle, 100)
       }
-      defer { unsafe rd_kafka_event_destroy(event) }
-      var count = 0
-      guard
-        let result = unsafe rd_kafka_event_DescribeConsumerGroups_result(event),
-        let groups = unsafe rd_kafka_DescribeConsumerGroups_result_groups(result, &count), count > 0,
-        let found = unsafe groups[0]
-      else { return KafkaAdmin.Group(state: .unknown, assignor: "", members: []) }
-      try unsafe Self.throwError(rd_kafka_ConsumerGroupDescription_error(found), subject)
-      let members = unsafe (0..<rd_kafka_ConsumerGroupDescription_member_count(found)).compactMap { index in
-        unsafe rd_kafka_ConsumerGroupDescription_member(found, index).map { unsafe Self.member($0) }
-      }
-      return unsafe KafkaAdmin.Group(
-        state: Self.state(rd_kafka_ConsumerGroupDescription_state(found)),
-        assignor: Self.text(rd_kafka_ConsumerGroupDescription_partition_assignor(found)) ?? "", members: members)
     }(timeout)
   }
 
@@ -147,32 +143,23 @@ extension AdminCore {
     throw unsafe KafkaError(code, subject, detail: String(cString: rd_kafka_error_string(error)))
   }
 
-  @unsafe private static func member(_ member: OpaquePointer) -> KafkaAdmin.GroupMember {
-    let assignment = unsafe rd_kafka_MemberDescription_assignment(member)
-    let partitions = unsafe assignment.flatMap { unsafe rd_kafka_MemberAssignment_partitions($0) }
+  @unsafe private static func group(_ info: rd_kafka_group_info) -> KafkaAdmin.Group {
+    let members = unsafe (0..<Int(info.member_cnt)).map { unsafe member(info.members[$0]) }
+    return unsafe KafkaAdmin.Group(
+      state: KafkaAdmin.GroupState(rawValue: text(info.state)) ?? .unknown, assignor: text(info.protocol),
+      members: members)
+  }
+
+  @unsafe private static func member(_ info: rd_kafka_group_member_info) -> KafkaAdmin.GroupMember {
+    let assignment = unsafe UnsafeRawBufferPointer(
+      start: info.member_assignment, count: Int(info.member_assignment_size))
     return unsafe KafkaAdmin.GroupMember(
-      id: text(rd_kafka_MemberDescription_consumer_id(member)) ?? "",
-      instanceID: text(rd_kafka_MemberDescription_group_instance_id(member)),
-      clientID: text(rd_kafka_MemberDescription_client_id(member)) ?? "",
-      host: text(rd_kafka_MemberDescription_host(member)) ?? "",
-      partitions: NativePartitionList.partitions(of: partitions).sorted())
+      id: text(info.member_id), clientID: text(info.client_id), host: text(info.client_host),
+      partitions: (GroupAssignment(Array(assignment))?.partitions ?? []).sorted())
   }
 
-  private static func state(_ state: rd_kafka_consumer_group_state_t) -> KafkaAdmin.GroupState {
-    switch state {
-    case RD_KAFKA_CONSUMER_GROUP_STATE_PREPARING_REBALANCE: .preparingRebalance
-    case RD_KAFKA_CONSUMER_GROUP_STATE_COMPLETING_REBALANCE: .completingRebalance
-    case RD_KAFKA_CONSUMER_GROUP_STATE_STABLE: .stable
-    case RD_KAFKA_CONSUMER_GROUP_STATE_DEAD: .dead
-    case RD_KAFKA_CONSUMER_GROUP_STATE_EMPTY: .empty
-    default: .unknown
-    }
-  }
-
-  @unsafe private static func text(_ words: UnsafePointer<CChar>?) -> String? {
-    guard let words = unsafe words else { return nil }
-    let text = unsafe String(cString: words)
-    return text.isEmpty ? nil : text
+  @unsafe private static func text(_ words: UnsafePointer<CChar>?) -> String {
+    unsafe words.map { unsafe String(cString: $0) } ?? ""
   }
 }
 

@@ -45,7 +45,32 @@ final class RouteState {
     case rejected(Rejection)
   }
 
-  private static let weighingBytes = 16 << 10
+  /// Whether a block has reached what the policy allows.
+  private struct Fullness {
+    static let never = Fullness(maxRows: .max, maxBytes: .max)
+
+    private static let weighingBytes = 16 << 10
+
+    let maxRows: Int
+    let maxBytes: Int
+    private var unweighedBytes = 0
+
+    private init(maxRows: Int, maxBytes: Int) {
+      self.maxRows = maxRows
+      self.maxBytes = maxBytes
+    }
+
+    init(_ policy: SealPolicy) { self.init(maxRows: policy.maxRows, maxBytes: policy.maxBytes) }
+
+    /// Adding up the columns costs as much as a row: they are looked at now and then, at once after a large record.
+    mutating func reason(_ block: borrowing Block, afterBytes bytes: Int) -> SealPolicy.Reason? {
+      if block.rows >= maxRows { return .rows }
+      unweighedBytes &+= bytes
+      guard unweighedBytes >= Self.weighingBytes else { return nil }
+      unweighedBytes = 0
+      return block.byteCount >= maxBytes ? .bytes : nil
+    }
+  }
 
   /// What one call of `absorb` has done.
   struct Absorbed {
@@ -73,11 +98,9 @@ final class RouteState {
     var first: Int64?
     var last: Int64 = 0
     let (handle, number) = (batch[start].topicHandle, batch[start].partition)
-    // A block that is made again is what it was, whatever the limits are now.
     let limit = partition.replay.through ?? .max
-    let maxRows = limit == .max ? table.policy.maxRows : .max
-    let maxBytes = limit == .max ? table.policy.maxBytes : .max
-    var unweighed = 0
+    // A block that is made again is what it was, whatever the limits are now.
+    var fullness = limit == .max ? Fullness(table.policy) : .never
     let known = partition.replay.known
     let isKnown = !known.isEmpty
 
@@ -111,18 +134,9 @@ final class RouteState {
         if first == nil { first = offset }
         last = offset
         Self.extend(&runs, partition: partition.id, offset: offset, row: block.rows - 1)
-        if block.rows >= maxRows {
-          done.stop = .full(.rows)
+        if let reason = fullness.reason(block, afterBytes: value.count) {
+          done.stop = .full(reason)
           break scan
-        }
-        // Adding up the columns costs as much as a row: look now and then, at once after a large record.
-        unweighed &+= value.count
-        if unweighed >= Self.weighingBytes {
-          unweighed = 0
-          if block.byteCount >= maxBytes {
-            done.stop = .full(.bytes)
-            break scan
-          }
         }
       case .dropped: done.filtered += 1
       case .rejected(let rejection):

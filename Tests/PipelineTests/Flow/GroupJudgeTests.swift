@@ -11,7 +11,7 @@ import Testing
       state: .stable, assignor: "cooperative-sticky",
       members: members.map { name, partitions in
         KafkaAdmin.GroupMember(
-          id: "\(name)-1", instanceID: name, clientID: "sinkctl", host: "/127.0.0.1",
+          id: "\(name)-00000000-0000-0000-0000-000000000000", clientID: "sinkctl", host: "/127.0.0.1",
           partitions: partitions.map { TopicPartition("t", $0) })
       })
   }
