@@ -78,6 +78,8 @@ import Testing
       return await withCheckedContinuation { done in client.insert(request) { done.resume(returning: $0.queryID) } }
     }
     let landed = try await insert(into: "t")
+    // The server writes its log every few seconds.
+    _ = try await client.queryText("SYSTEM FLUSH LOGS")
     #expect(try await ask(server.url, landed) == "it has finished")
     #expect(try await ask(server.url, "sinkctl-none").contains("it never arrived"))
   }
