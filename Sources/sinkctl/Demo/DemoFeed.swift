@@ -8,6 +8,7 @@ final class DemoFeed: Sendable {
   /// Records in all three files.
   let total: Int
   private let state = Mutex<(isDone: Bool, problem: String?)>((false, nil))
+  private let allowed = Atomic<Int>(0)
 
   init(directory: String, brokers: [String]) throws(LineReader.Problem) {
     self.directory = directory
@@ -24,6 +25,9 @@ final class DemoFeed: Sendable {
   var isDone: Bool { state.withLock { $0.isDone } }
   var problem: String? { state.withLock { $0.problem } }
 
+  /// No more than so many records are sent until more are allowed.
+  func allow(_ records: Int) { allowed.store(records, ordering: .relaxed) }
+
   func send() async {
     do {
       var configuration = KafkaProducerConfiguration(brokers: brokers)
@@ -32,7 +36,8 @@ final class DemoFeed: Sendable {
       configuration.linger = .milliseconds(50)
       let producer = try KafkaProducer(configuration)
       let tally = DeliveryTally()
-      for name in DemoSite.names { try await send(name, producer, tally) }
+      var sent = 0
+      for name in DemoSite.names { sent += try await send(name, sent, producer, tally) }
       try await producer.flush(within: .seconds(60))
       await producer.close(within: .seconds(10))
       state.withLock { state in
@@ -46,13 +51,19 @@ final class DemoFeed: Sendable {
     }
   }
 
-  private func send(_ name: String, _ producer: KafkaProducer, _ tally: DeliveryTally) async throws {
+  private func send(
+    _ name: String, _ before: Int, _ producer: KafkaProducer, _ tally: DeliveryTally
+  ) async throws -> Int {
     let reader = try LineReader(path: "\(directory)/\(name).jsonl")
     while let line = try reader.next(), !Task.isCancelled, tally.failure == nil {
+      while before + reader.lineNumber > allowed.load(ordering: .relaxed), !Task.isCancelled {
+        try? await Task.sleep(for: .milliseconds(5))
+      }
       // In turn: librdkafka's own choice fills one partition at a time.
       try await producer.sendWhenThereIsRoom(
         topic: name, partition: Int32(reader.lineNumber % DemoSite.partitions), value: line, line: reader.lineNumber,
         tally: tally)
     }
+    return reader.lineNumber
   }
 }

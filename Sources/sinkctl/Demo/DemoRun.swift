@@ -37,6 +37,7 @@ final class DemoRun: Sendable {
   /// - Returns: how often it was killed.
   func move() async throws(Problem) -> Int {
     start()
+    feed.allow(allowance(0))
     var line = DemoProgress(total: feed.total, kills: schedule.rows.count)
     var kills = 0
     var rowsAtKill = -1
@@ -58,7 +59,8 @@ final class DemoRun: Sendable {
         try? await Task.sleep(for: schedule.delays[kills])
         rowsAtKill = try await pullThePlug()
         kills += 1
-      } else if feed.isDone, rows >= feed.total {
+        feed.allow(allowance(kills))
+      } else if feed.isDone, rows >= feed.total, try await whatIsLeft().beyond == 0 {
         break
       }
       try? await Task.sleep(for: .milliseconds(25))
@@ -66,6 +68,12 @@ final class DemoRun: Sendable {
     Terminal.showProgress("")
     try await drain()
     return kills
+  }
+
+  /// How many records may be sent: a little beyond the next kill, so that it meets records on their way, however fast the
+  /// machine is, and leaves some to move.
+  private func allowance(_ kills: Int) -> Int {
+    kills < schedule.rows.count ? min(feed.total, schedule.rows[kills] + feed.total / 20) : feed.total
   }
 
   private func start() {
