@@ -24,7 +24,7 @@ import Testing
 
   @Test func offsetsAsPeopleSeeThem() {
     let member = KafkaAdmin.GroupMember(
-      id: "m-1", instanceID: "host-a", clientID: "sinkctl", host: "/10.0.0.7",
+      id: "host-a-f47ac10b-58cc-4372-a567-0e02b2c3d479", clientID: "sinkctl", host: "/10.0.0.7",
       partitions: [TopicPartition("events", 0), TopicPartition("events", 1)])
     let offsets = PipelineOffsets(
       group: "sink", membership: KafkaAdmin.Group(state: .stable, assignor: "cooperative-sticky", members: [member]),

@@ -1,6 +1,7 @@
 /// What we write beside a partition's committed offset: whose it is, and which blocks are on their way.
 ///
-/// Printable ASCII, at most 1024 bytes (a broker takes 4096 by default). Numbers have the digits 0–9 and a–v:
+/// Printable ASCII, at most 4096 bytes, which a broker takes by default (`offset.metadata.max.bytes`); some 300 as a rule,
+/// more while blocks that the server refuses for their data are halved. Numbers have the digits 0–9 and a–v:
 ///
 ///     s1 <lineage> <nonce> <fingerprint>{ <last>:<rows>:<declared>:<token>[d|*<parts>]| <last>x}
 ///
@@ -9,7 +10,7 @@
 /// many partitions; `x` what is accounted for already: it must never be inserted again. A lineage of 0 is none. Everything
 /// else, an empty text too, is a commit that we did not write.
 struct IntentMetadata: Sendable, Equatable {
-  static let maxBytes = 1024
+  static let maxBytes = 4096
 
   /// Nothing is pending, and whoever goes on draws a lineage: what at least once and `offsets reset` write.
   static let nothingPending = "s1 0 0 0"
