@@ -80,7 +80,7 @@ import Testing
   }
 
   @Test func intentsThatDoNotFitAreNotCut() {
-    let intents = (0..<40).map {
+    let intents = (0..<200).map {
       Intent(first: $0, last: $0, rows: 1, declaredAt: 1, token: DeduplicationToken(high: 1, low: 1), isDead: false)
     }
     #expect(IntentMetadata(lineage: 1, nonce: 2, fingerprint: 3, intents: intents).encoded() == nil)
