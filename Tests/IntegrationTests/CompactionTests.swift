@@ -68,7 +68,8 @@ extension RealServerTests {
 
     private func expectNoLag(_ sink: SinkRun) async throws {
       try await sink.wait("no lag") { status in
-        status.partitions.count == 1 && status.partitions[0].committed == status.partitions[0].end && status.lag == 0
+        guard status.partitions.count == 1, let end = status.partitions[0].end else { return false }
+        return status.partitions[0].committed == end && status.lag == 0
       }
     }
 
