@@ -40,6 +40,7 @@ extension RealServerTests {
     private func configuration(_ user: String, _ broker: KafkaBroker, _ url: String) -> PipelineConfiguration {
       var configuration = PipelineConfiguration.test(Self.topic, brokers: [broker.address(.sasl)], url: url)
       configuration.kafka.security = .sasl(mechanism: .plain, username: user, password: Secret("secret"), tls: nil)
+      configuration.routes[0].delivery = .atLeastOnce
       return configuration
     }
 
@@ -163,6 +164,7 @@ extension RealServerTests {
       for (user, code) in [("reader", "164 (READONLY)"), ("fixed", "164 (READONLY)"), ("elsewhere", "291 (DATABASE")] {
         var configuration = PipelineConfiguration.test(name, brokers: servers.brokers, url: server.url)
         configuration.clickhouse.user = user
+        configuration.routes[0].delivery = .atLeastOnce
         configuration.kafka.group = user
         let (findings, said) = try await tryOut(configuration)
         #expect(findings.count == 1 && findings[0].code == .refused, "\(findings)")
@@ -189,6 +191,7 @@ extension RealServerTests {
       defer { scripted.stop() }
       var configuration = PipelineConfiguration.test(name, brokers: servers.brokers, url: scripted.url)
       configuration.clickhouse.user = "sink"
+      configuration.routes[0].delivery = .atLeastOnce
       let (findings, said) = try await tryOut(configuration)
       #expect(findings.map(\.setting) == ["routes[1].table"] && findings[0].code == .refused, "\(findings)")
       #expect(findings.first?.message.contains("GRANT INSERT ON ungranted TO sink") == true, "\(findings)")
