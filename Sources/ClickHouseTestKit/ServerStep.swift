@@ -24,6 +24,8 @@ public struct ServerStep: Sendable {
     case forward
     /// Sends what the real server answered.
     case relay
+    /// The same in pieces, with a pause after each.
+    case relaySlowly(bytes: Int, every: Duration)
     /// As an HTTP proxy does with `CONNECT`: connects to the named host and passes bytes on, both ways, to the end.
     case tunnel
     /// Ends the connection with RST: what is on its way in either direction is lost.

@@ -50,7 +50,7 @@ extension RealServerTests {
       ),
       Fault(
         name: "answers in drops",
-        step: ServerStep([.readBody, .forward, .sendSlowly(.ok, bytes: 8, every: .milliseconds(10))])),
+        step: ServerStep([.readBody, .forward, .relaySlowly(bytes: 8, every: .milliseconds(10))])),
     ]
 
     /// Each fault twice, in an order of the seed, with good inserts between.

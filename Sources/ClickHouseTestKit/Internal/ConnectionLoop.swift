@@ -80,18 +80,16 @@ struct ConnectionLoop {
     case .send(let answer): try send(answer, &request)
     case .sendPart(let answer, let bytes): try send(answer.bytes.prefix(bytes), &request)
     case .sendSlowly(let answer, let bytes, let pause):
-      var rest = answer.bytes[...]
-      while !rest.isEmpty {
-        try send(rest.prefix(bytes), &request)
-        rest = rest.dropFirst(bytes)
-        try stream.pause(pause)
-      }
+      try sendSlowly(answer.bytes[...], bytes, pause, &request)
     case .forward:
       guard let address = upstreamAddress(of: request) else { throw .gone }
       relayed = try core.forward(request, body: body, to: address)
     case .relay:
       isLast = relayed.isLast
       try send(relayed.answer[...], &request)
+    case .relaySlowly(let bytes, let pause):
+      isLast = relayed.isLast
+      try sendSlowly(relayed.answer[...], bytes, pause, &request)
     case .tunnel:
       guard let address = upstreamAddress(of: request) else { throw .gone }
       isLast = true
@@ -111,6 +109,17 @@ struct ConnectionLoop {
   private mutating func send(_ answer: ServerAnswer, _ request: inout ReceivedRequest) throws(Ending) {
     if case .untilClose = answer.framing { isLast = true }
     try send(answer.bytes[...], &request)
+  }
+
+  private func sendSlowly(
+    _ bytes: ArraySlice<UInt8>, _ size: Int, _ pause: Duration, _ request: inout ReceivedRequest
+  ) throws(Ending) {
+    var rest = bytes
+    while !rest.isEmpty {
+      try send(rest.prefix(size), &request)
+      rest = rest.dropFirst(size)
+      try stream.pause(pause)
+    }
   }
 
   private func send(_ bytes: ArraySlice<UInt8>, _ request: inout ReceivedRequest) throws(Ending) {
