@@ -11,7 +11,7 @@ extension RealServerTests {
     .serialized,
     .enabled(
       if: TestMachine.hasFront && TestMachine.kafkaScript != nil, "needs chdb-core, Java and SINK_KAFKA_BROKER_SCRIPT"),
-    .sharedServers, .timeLimit(.minutes(3)))
+    .sharedServers, .timeLimit(.minutes(5)))
   struct GroupWatchTests {
     /// A static member that dies after it was asked for partitions and is back within its session joins without a
     /// rebalance: the group is stable, and what it gave back is nobody's.

@@ -42,7 +42,7 @@ import Testing
     ),
   ]
 
-  @Test(.timeLimit(.minutes(1))) func metadataGoesIntoItsColumns() async throws {
+  @Test(.timeLimit(.minutes(5))) func metadataGoesIntoItsColumns() async throws {
     let mock = try MockCluster()
     try mock.createTopic("origins", partitions: 2)
     let producer = try KafkaProducer(KafkaProducerConfiguration(brokers: mock.bootstrap))

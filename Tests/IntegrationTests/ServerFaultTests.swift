@@ -253,7 +253,7 @@ extension RealServerTests {
         let start = ContinuousClock.now
         let error = try #require(await sink.stop())
         #expect(error.code == .notDrained && error.message.contains("500 records"), "\(error)")
-        #expect(ContinuousClock.now - start < .seconds(12))
+        #expect(ContinuousClock.now - start < .seconds(60), "a request has five minutes")
       }
       stalls.value = false
       try await withSink(configuration) { sink in
@@ -276,7 +276,7 @@ extension RealServerTests {
         while scripted.requests.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
         let start = ContinuousClock.now
         #expect(await sink.stop() == nil)
-        #expect(ContinuousClock.now - start < .seconds(5))
+        #expect(ContinuousClock.now - start < .seconds(60), "a request has five minutes")
       }
     }
   }

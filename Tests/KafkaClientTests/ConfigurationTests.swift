@@ -77,7 +77,7 @@ import Testing
     for (name, value) in expected { #expect(values[name] == value, "\(name)") }
   }
 
-  @Test(.timeLimit(.minutes(1)))
+  @Test(.timeLimit(.minutes(5)))
   func librdkafkaSpeaksToTheCallersHandlerAndOnlyWhenThereIsSomethingToSay() async throws {
     let cluster = try MockCluster()
     try cluster.createTopic("events", partitions: 1)

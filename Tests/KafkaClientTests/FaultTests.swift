@@ -12,7 +12,7 @@ extension RealKafkaTests {
 
     @Test(
       .enabled(if: TestMachine.kafkaFaultProxy != nil, "needs the fault proxy (SINK_KAFKA_FAULT_PROXY)"),
-      .timeLimit(.minutes(2)))
+      .timeLimit(.minutes(5)))
     func aCommitIsKnownOnlyWhereOneCopyWasAnsweredInTime() async throws {
       let server = try RealKafka.broker("3.9.2")
       let proxy = try await KafkaFaultProxy(port: SecuredKafka.proxyPorts[0], target: server.proxyTargets[0])
@@ -77,7 +77,7 @@ extension RealKafkaTests {
     }
 
     @Test(
-      .enabled(if: TestMachine.toxiproxy != nil, "needs toxiproxy-server (SINK_TOXIPROXY)"), .timeLimit(.minutes(2)))
+      .enabled(if: TestMachine.toxiproxy != nil, "needs toxiproxy-server (SINK_TOXIPROXY)"), .timeLimit(.minutes(5)))
     func aSlowAndCutNetworkCostsTimeAndNothingElse() async throws {
       let server = try RealKafka.broker("4.4.0")
       let proxy = try await SlowProxy(port: SecuredKafka.proxyPorts[1], target: server.proxyTargets[1])

@@ -10,12 +10,14 @@ import Testing
 extension RealKafkaTests {
   /// What a consumer's handle can do beside reading on.
   @Suite(.serialized) struct HandleTests {
-    @Test(.timeLimit(.minutes(2)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
     func aHandleIsDroppedAndReplacedFiftyTimes(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker, partitions: 3, records: 3)
       let before = librdkafkaThreads()
-      let run = try BackgroundRun(.quick(broker, topic, instance: "one"), .topics([topic]))
+      var configuration = KafkaConsumerConfiguration.quick(broker, topic, instance: "one")
+      configuration.sessionTimeout = .seconds(120)
+      let run = try BackgroundRun(configuration, .topics([topic]))
       try await eventually("the first records") { run.journal.count == 3 }
       let generation = run.journal.now.generation
       let member = run.journal.now.memberID
@@ -27,7 +29,7 @@ extension RealKafkaTests {
         slowest = max(slowest, ContinuousClock.now - start)
       }
       try await eventually("the records once more") { run.journal.count >= 6 }
-      #expect(slowest < .seconds(5), "owned again after \(slowest)")
+      #expect(slowest < .seconds(40), "owned again after \(slowest), not only once a session of 120 s is over")
       #expect(run.journal.now.lost.count == 50 && run.journal.now.lost.allSatisfy { $0.count == 3 })
       // A LeaveGroup, or a join that rebalances, would have made a new generation.
       #expect(run.journal.now.generation == generation)
@@ -47,7 +49,7 @@ extension RealKafkaTests {
       }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aHandlerThatTakesTooLongLosesItsPartitionsAndGetsThemBack() async throws {
       let broker = try RealKafka.broker("3.9.2").bootstrap
       let topic = try await makeTopic(on: broker, records: 5)
@@ -66,7 +68,7 @@ extension RealKafkaTests {
     }
 
     /// librdkafka 2.0 aborted the process, about once in a hundred times.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aRunThatEndsInTheMidstOfItsJoinEndsInOrder() async throws {
       let broker = try RealKafka.broker("3.9.2").bootstrap
       let topic = try await makeTopic(on: broker)
@@ -78,19 +80,21 @@ extension RealKafkaTests {
       }
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
     func anOfferThatNobodyAcceptsDoesNotHoldUpTheEnd(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker, partitions: 2)
-      let run = try BackgroundRun(.quick(broker, topic), .topics([topic])) { $0.onAssigned = { _, _ in } }
+      var configuration = KafkaConsumerConfiguration.quick(broker, topic)
+      configuration.shutdownDeadline = .seconds(120)
+      let run = try BackgroundRun(configuration, .topics([topic])) { $0.onAssigned = { _, _ in } }
       try await eventually("an offer") { !run.journal.now.given.isEmpty }
       let start = ContinuousClock.now
       try await run.stop()
-      #expect(ContinuousClock.now - start < .seconds(3), "closing has 5 s before it gives up")
+      #expect(ContinuousClock.now - start < .seconds(60), "closing has 120 s before it gives up")
     }
 
     /// A reader that stops reading: partitions pause, polling and heartbeats go on, memory stays bounded.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aSlowReaderPausesPartitionsInsteadOfBlocking() async throws {
       let broker = try RealKafka.broker("4.4.0").bootstrap
       let topic = try await makeTopic(on: broker, partitions: 2, records: 20_000)
@@ -126,7 +130,7 @@ extension RealKafkaTests {
       #expect(second == [10_000])
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
     func manualAssignmentSeekPauseAndResume(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker, partitions: 2, records: 200)
@@ -176,7 +180,7 @@ extension RealKafkaTests {
     }
 
     /// Pauses and resumes all the time while records come: none is missing, none comes twice.
-    @Test(.timeLimit(.minutes(1)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
     func pausingAndResumingNeitherDropsNorRepeats(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker, partitions: 2)

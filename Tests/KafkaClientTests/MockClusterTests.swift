@@ -96,7 +96,7 @@ struct CommitAlwaysHandler: ConsumerHandler, Sendable {
   func stopping(deadline: MonotonicInstant, _ control: borrowing ConsumerControl) { control.finish() }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct MockClusterTests {
   private func consumer(_ cluster: MockCluster, _ group: String) throws -> KafkaConsumer {
     var configuration = KafkaConsumerConfiguration(brokers: cluster.bootstrap, group: group)

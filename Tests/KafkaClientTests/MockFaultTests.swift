@@ -4,7 +4,7 @@ import SinkThreads
 import Testing
 
 /// Errors that brokers answer with, pushed into the mock cluster: reading goes on, and commits say what is certain.
-@Suite(.timeLimit(.minutes(1))) struct MockFaultTests {
+@Suite(.timeLimit(.minutes(5))) struct MockFaultTests {
   private func configuration(_ cluster: MockCluster, _ group: String) -> KafkaConsumerConfiguration {
     var configuration = KafkaConsumerConfiguration(brokers: cluster.bootstrap, group: group)
     // The mock cluster makes everybody wait for a session less a second at each rebalance.

@@ -9,7 +9,7 @@ import Testing
 extension RealKafkaTests {
   /// What topics and logs do in the course of a year.
   @Suite(.serialized) struct OrdinaryDayTests {
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aTopicThatAppearsLaterIsReadWhereThePatternMatches() async throws {
       let broker = try RealKafka.broker("4.4.0").bootstrap
       let prefix = "p-\(UUID().uuidString)"
@@ -27,7 +27,7 @@ extension RealKafkaTests {
       try await run.stop()
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
     func partitionsThatAreAddedAreGiven(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker, records: 5)
@@ -46,7 +46,7 @@ extension RealKafkaTests {
       try await run.stop()
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
     func aTopicMadeAgainIsOutOfRangeAndASeekRevivesIt(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker, records: 50)
@@ -80,7 +80,7 @@ extension RealKafkaTests {
       #expect(run.journal.now.errors == [])
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
     func whatRetentionTookIsOutOfRange(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(
@@ -118,7 +118,7 @@ extension RealKafkaTests {
       try await run.stop()
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
     func transactionsLeaveGapsAndTheEndLiesBehindTheirMarkers(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker)
@@ -147,7 +147,7 @@ extension RealKafkaTests {
       try await all.stop()
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func compactionLeavesGaps() async throws {
       let broker = try RealKafka.broker("3.9.2").bootstrap
       let topic = try await makeTopic(

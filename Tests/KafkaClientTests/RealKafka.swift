@@ -39,7 +39,7 @@ extension Trait where Self == ConditionTrait {
 
 extension Duration {
   /// For waits that end as soon as what they wait for is there.
-  static let patience = Duration.seconds(40)
+  static let patience = Duration.seconds(90)
 }
 
 /// Waits until it is so; the message says what did not come.

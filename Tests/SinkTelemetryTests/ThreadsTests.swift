@@ -9,8 +9,8 @@ import Testing
     signal.wake()
     let clock = ContinuousClock()
     let start = clock.now
-    #expect(signal.wait(atMost: .seconds(30)))
-    #expect(clock.now - start < .seconds(10))
+    #expect(signal.wait(atMost: .seconds(300)))
+    #expect(clock.now - start < .seconds(60))
     #expect(!signal.wait(atMost: .milliseconds(1)), "two wakes end one sleep")
   }
 

@@ -104,7 +104,7 @@ import Testing
 
   /// The program against a real broker: the mock cluster answers no admin's question about groups.
   @Test(
-    .enabled(if: TestMachine.kafkaScript != nil, "needs Java and SINK_KAFKA_BROKER_SCRIPT"), .timeLimit(.minutes(2)))
+    .enabled(if: TestMachine.kafkaScript != nil, "needs Java and SINK_KAFKA_BROKER_SCRIPT"), .timeLimit(.minutes(5)))
   func theProgramShowsAndSetsOffsets() async throws {
     let broker = try await KafkaBroker.start(version: "4.4.0")
     let admin = try KafkaAdmin(brokers: [broker.bootstrap])

@@ -68,14 +68,14 @@ final class SinkctlProcess: @unchecked Sendable {
     for child in children.split(separator: " ").compactMap({ Int32($0) }) { kill(child, signal) }
   }
 
-  func end(within timeout: Duration = .seconds(60)) async throws -> Result {
+  func end(within timeout: Duration = .seconds(120)) async throws -> Result {
     try await wait("its end", within: timeout) { !self.process.isRunning }
     let isSignal = process.terminationReason == .uncaughtSignal
     return Result(code: process.terminationStatus + (isSignal ? 128 : 0), out: out, error: error)
   }
 
   /// Waits until something holds; says what the program has said where it does not.
-  func wait(_ what: String, within timeout: Duration = .seconds(60), until holds: () async throws -> Bool) async throws
+  func wait(_ what: String, within timeout: Duration = .seconds(120), until holds: () async throws -> Bool) async throws
   {
     let deadline = ContinuousClock.now + timeout
     while try await !holds() {

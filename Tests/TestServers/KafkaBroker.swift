@@ -104,7 +104,7 @@ public final class KafkaBroker: @unchecked Sendable {
   /// Runs one of Kafka's command-line classes.
   /// - Returns: what it said.
   @discardableResult
-  public static func tool(_ arguments: [String], within timeout: Duration = .seconds(60)) async throws -> String {
+  public static func tool(_ arguments: [String], within timeout: Duration = .seconds(120)) async throws -> String {
     guard let script = TestMachine.kafkaScript else { throw ServerProblem(message: "there is no Kafka here") }
     let tool = try ChildServer([script, "tool"] + arguments)
     try await tool.waitUntilEnd(within: timeout)

@@ -58,7 +58,7 @@ import Testing
   }
 
   /// Its reader wants more at once than is kept for it.
-  @Test(.timeLimit(.minutes(1))) func aBlockOfManyMegabytesIsRead() async throws {
+  @Test(.timeLimit(.minutes(5))) func aBlockOfManyMegabytesIsRead() async throws {
     let seen = try await read(answer(try Scripted.native(rows: 24, textBytes: 1 << 20)))
     #expect(seen.error == nil && seen.rows.count == 24)
   }

@@ -43,7 +43,7 @@ import Testing
     #expect(await server.waitForInserts(1))
     let start = ContinuousClock.now
     server.stop()
-    #expect(ContinuousClock.now - start < .seconds(5))
+    #expect(ContinuousClock.now - start < .seconds(60))
     #expect(Told(try await outcome) == .unknown(nil))
     #expect(server.openConnectionCount == 0)
     server.stop()

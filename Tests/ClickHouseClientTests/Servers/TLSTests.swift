@@ -6,7 +6,7 @@ import TestServers
 import Testing
 
 /// HTTPS with a real server, and everything that can be wrong with certificates: told with what to do, never passed over.
-@Suite(.serialized, .enabled(if: ClickHouseServer.program != nil, RealServer.hint), .timeLimit(.minutes(3)))
+@Suite(.serialized, .enabled(if: ClickHouseServer.program != nil, RealServer.hint), .timeLimit(.minutes(5)))
 struct TLSTests {
   let directory: URL
   let certificates: TestCertificates

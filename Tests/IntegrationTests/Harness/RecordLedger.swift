@@ -56,7 +56,7 @@ final class RecordLedger: Sendable {
 
   /// Produces records, round robin over the partitions, and waits until all are acknowledged.
   func produce(
-    _ count: Int, to topic: String, partitions: Int32, textBytes: Int = 20, within timeout: Duration = .seconds(60),
+    _ count: Int, to topic: String, partitions: Int32, textBytes: Int = 20, within timeout: Duration = .seconds(120),
     fate: (Int) -> Fate = { _ in .row }
   ) async throws {
     for _ in 0..<count {

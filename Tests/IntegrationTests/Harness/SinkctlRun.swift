@@ -52,7 +52,7 @@ final class SinkctlRun: @unchecked Sendable {
   func send(_ signal: Int32) { if process.isRunning, let child { Glibc.kill(child, signal) } }
 
   /// - Returns: the exit code; 128 + the number of a signal.
-  func end(within timeout: Duration = .seconds(60)) async throws -> Int32 {
+  func end(within timeout: Duration = .seconds(120)) async throws -> Int32 {
     let deadline = ContinuousClock.now + timeout
     while process.isRunning {
       guard ContinuousClock.now < deadline else { throw HarnessProblem("it does not end: \(log.suffix(3000))") }
