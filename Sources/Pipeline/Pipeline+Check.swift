@@ -23,7 +23,7 @@ extension Pipeline {
     }
     defer { client.close() }
     do throws(PipelineError) {
-      let survey = try await SchemaReader(configuration, client).survey(configuration.routes)
+      let survey = try await SchemaReader(configuration, client, transforms).survey(configuration.routes)
       guard survey.findings.isEmpty else { return survey.findings }
       return survey.notes + (await checkInserts(survey.routes, client))
     } catch {

@@ -120,7 +120,7 @@ public final class Pipeline: Sendable {
     var attempt = 0
     while !Task.isCancelled {
       do throws(PipelineError) {
-        return try await SchemaReader(configuration, client).resolve(configuration.routes)
+        return try await SchemaReader(configuration, client, transforms).resolve(configuration.routes)
       } catch {
         guard error.code == .unreachable else { throw error }
         guard !Task.isCancelled else { return nil }

@@ -9,9 +9,7 @@ import Testing
 extension RealServerTests {
   /// `Pipeline.audit` after a real run: all is well; then rows and dead letters are taken out and put in, and exactly these
   /// are found.
-  @Suite(
-    .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .sharedServers,
-    .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct AuditTests {
     @Test(arguments: [false, true]) func whatWasBrokenIsFound(inTable: Bool) async throws {
       let servers = try SharedServers.required()

@@ -4,13 +4,9 @@ import Pipeline
 import TestServers
 import Testing
 
-extension RealServerTests {
+extension RealBrokerTests {
   /// Three real nodes: leaders, the group's coordinator among them, die, move, come back.
-  @Suite(
-    .serialized,
-    .enabled(
-      if: TestMachine.hasFront && TestMachine.kafkaScript != nil, "needs chdb-core, Java and SINK_KAFKA_BROKER_SCRIPT"),
-    .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct ClusterTests {
     /// Both promises at once: a node that leads something dies under load, comes back, and gets its partitions back.
     @Test func leadersThatDieAndComeBack() async throws {

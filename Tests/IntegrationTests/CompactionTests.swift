@@ -6,13 +6,9 @@ import SinkTelemetry
 import TestServers
 import Testing
 
-extension RealServerTests {
+extension RealBrokerTests {
   /// Logs with holes, and records that are larger than everything else.
-  @Suite(
-    .serialized,
-    .enabled(
-      if: TestMachine.hasFront && TestMachine.kafkaScript != nil, "needs chdb-core, Java and SINK_KAFKA_BROKER_SCRIPT"),
-    .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct CompactionTests {
     private static let settings = [
       "cleanup.policy": "compact", "segment.ms": "200", "min.cleanable.dirty.ratio": "0.01",

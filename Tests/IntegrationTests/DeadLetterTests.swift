@@ -8,9 +8,7 @@ import Testing
 
 extension RealServerTests {
   /// Records that cannot become rows, by every policy, and servers that do not take the dead letters either.
-  @Suite(
-    .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .sharedServers,
-    .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct DeadLetterTests {
     private func fate(_ id: Int) -> RecordLedger.Fate {
       switch id {

@@ -9,9 +9,7 @@ import Testing
 
 extension RealServerTests {
   /// Which promise a pipeline keeps where nobody has named one.
-  @Suite(
-    .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .sharedServers,
-    .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct DeliveryDefaultTests {
     struct Case: Sendable {
       let name: String

@@ -9,9 +9,7 @@ import Testing
 
 extension RealServerTests {
   /// What hangs on a table under `delivery: exactly_once`: its dead letters in another table, and the views that read it.
-  @Suite(
-    .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .sharedServers,
-    .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct ExactlyOnceTableTests {
     private func configuration(_ name: String, _ servers: SharedServers, url: String) -> PipelineConfiguration {
       var configuration = PipelineConfiguration.test(

@@ -1,4 +1,5 @@
 import ClickHouseClient
+import ClickHouseTestKit
 import Foundation
 import KafkaClient
 import KafkaTestKit
@@ -9,9 +10,7 @@ import Testing
 
 extension RealServerTests {
   /// `delivery: exactly_once` on a broker and an engine; scripts/prove-exactly-once kills processes besides.
-  @Suite(
-    .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .sharedServers,
-    .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct ExactlyOnceTests {
     private func configuration(
       _ name: String, _ servers: SharedServers, deadLetters: DeadLetterPolicy = .stop
@@ -135,6 +134,52 @@ extension RealServerTests {
       audit.expectComplete(ledger)
     }
 
+    /// What was on its way under another version of a transform, and is there, becomes nothing else.
+    @Test func blocksOfAnOlderTransformAreLookedForFirst() async throws {
+      let servers = try SharedServers.required()
+      let name = "once_transformed"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      for topic in [name, "\(name).dead"] { try servers.mock.createTopic(topic, partitions: 1) }
+      try await TestTable.create(name, clickhouse, window: 10_000, constraint: false)
+      let isDeaf = Shared(true)
+      let scripted = try ScriptedServer(
+        ServerScript { _, index in index != nil && isDeaf.value ? .forwardThenReset : .forward },
+        forwardingTo: servers.url)
+      defer { scripted.stop() }
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(300, to: name, partitions: 1)
+      var configuration = configuration(name, servers, deadLetters: .topic("\(name).dead"))
+      configuration.clickhouse.url = scripted.url
+      configuration.routes[0].transforms = ["picky"]
+      // One block: while a table fails, no other is sent.
+      configuration.routes[0].block = SealPolicy(maxRows: 300, linger: .seconds(10))
+      var hasty = configuration
+      hasty.limits.drain = .milliseconds(1)
+      try await withSink(hasty, transforms: ["picky": PickyTransform(version: "1", refuses: { _ in false })]) { sink in
+        let count = "SELECT count() FROM \(name)"
+        for _ in 0..<1000 where try await clickhouse.queryText(count) != "300\n" {
+          try await Task.sleep(for: .milliseconds(50))
+        }
+        #expect(try await clickhouse.queryText(count) == "300\n")
+        _ = await sink.stop()
+      }
+      isDeaf.value = false
+      try await ledger.produce(300, to: name, partitions: 1) { $0 % 10 == 3 ? .bad : .row }
+      try await withSink(
+        configuration, transforms: ["picky": PickyTransform(version: "2", refuses: { $0 % 10 == 3 })]
+      ) { sink in
+        try await sink.waitForAll(of: ledger)
+        #expect(await sink.stop() == nil)
+      }
+      await ledger.close()
+      var audit = DeliveryAudit()
+      try await audit.read(table: name, clickhouse, ledger)
+      try audit.read(
+        deadLetters: try await TopicDump.records(of: "\(name).dead", partitions: 1, brokers: servers.brokers))
+      audit.expectComplete(ledger)
+    }
+
     @Test func aForeignCommitStandsStill() async throws {
       let servers = try SharedServers.required()
       let name = "once_foreign"
@@ -156,6 +201,16 @@ extension RealServerTests {
         _ = await sink.stop()
       }
     }
+  }
+}
+
+private struct PickyTransform: Transform {
+  let version: String
+  let refuses: @Sendable (Int64) -> Bool
+
+  func apply(to record: inout RecordFields) throws(Rejection) -> Verdict {
+    guard let id = record["id"]?.int64, refuses(id) else { return .keep }
+    throw Rejection(reason: .transform, column: "id", message: "version \(version) takes no \(id)")
   }
 }
 

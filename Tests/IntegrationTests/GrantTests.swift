@@ -7,13 +7,9 @@ import SinkTelemetry
 import TestServers
 import Testing
 
-extension RealServerTests {
+extension RealBrokerTests {
   /// A broker with ACLs: what is not allowed is found by `check`, and said by `run` until somebody allows it.
-  @Suite(
-    .serialized,
-    .enabled(
-      if: TestMachine.hasFront && TestMachine.kafkaScript != nil, "needs chdb-core, Java and SINK_KAFKA_BROKER_SCRIPT"),
-    .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct GrantTests {
     private static let topic = "granted"
 
@@ -127,9 +123,7 @@ extension RealServerTests {
 
 extension RealServerTests {
   /// A ClickHouse that lets us read and not insert.
-  @Suite(
-    .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .sharedServers,
-    .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct InsertGrantTests {
     /// What the configuration's `check` finds, and what a run has raised an alarm for or ended with.
     private func tryOut(_ configuration: PipelineConfiguration) async throws -> ([PipelineFinding], said: String) {

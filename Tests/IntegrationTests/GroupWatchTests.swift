@@ -6,12 +6,8 @@ import SinkThreads
 import TestServers
 import Testing
 
-extension RealServerTests {
-  @Suite(
-    .serialized,
-    .enabled(
-      if: TestMachine.hasFront && TestMachine.kafkaScript != nil, "needs chdb-core, Java and SINK_KAFKA_BROKER_SCRIPT"),
-    .sharedServers, .timeLimit(.minutes(5)))
+extension RealBrokerTests {
+  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct GroupWatchTests {
     /// A static member that dies after it was asked for partitions and is back within its session joins without a
     /// rebalance: the group is stable, and what it gave back is nobody's.

@@ -5,13 +5,9 @@ import Pipeline
 import TestServers
 import Testing
 
-extension RealServerTests {
+extension RealBrokerTests {
   /// A real broker that crashes, freezes, is far away or cut off, and topics that change.
-  @Suite(
-    .serialized,
-    .enabled(
-      if: TestMachine.hasFront && TestMachine.kafkaScript != nil, "needs chdb-core, Java and SINK_KAFKA_BROKER_SCRIPT"),
-    .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct KafkaFaultTests {
     @Test func aBrokerThatCrashesFreezesAndIsCutOff() async throws {
       let servers = try SharedServers.required()

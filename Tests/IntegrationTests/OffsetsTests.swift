@@ -5,14 +5,10 @@ import Pipeline
 import TestServers
 import Testing
 
-extension RealServerTests {
+extension RealBrokerTests {
   /// Offsets that are looked at and set from outside, on real brokers and the engine of today; and partitions that stand
   /// still, and go on.
-  @Suite(
-    .serialized,
-    .enabled(
-      if: TestMachine.hasFront && TestMachine.kafkaScript != nil, "needs chdb-core, Java and SINK_KAFKA_BROKER_SCRIPT"),
-    .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct OffsetsTests {
     private static let versions = ["3.9.2", "4.4.0"]
 

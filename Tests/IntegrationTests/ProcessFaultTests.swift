@@ -10,9 +10,7 @@ import Testing
 
 extension RealServerTests {
   /// The built program: killed, stopped while its server hangs, and short of memory.
-  @Suite(
-    .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .sharedServers,
-    .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct ProcessFaultTests {
     @Test(.enabled(if: TestMachine.kafkaScript != nil, "needs Java and SINK_KAFKA_BROKER_SCRIPT"))
     func killedAgainAndAgainNothingIsLost() async throws {

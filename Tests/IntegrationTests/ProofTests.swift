@@ -3,7 +3,7 @@ import KafkaTestKit
 import TestServers
 import Testing
 
-extension RealServerTests {
+extension RealBrokerTests {
   /// A short scripts/prove-exactly-once: processes killed at named moments, servers and network that fail, and every row
   /// compared with what the broker acknowledged.
   @Suite(

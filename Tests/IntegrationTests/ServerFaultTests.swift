@@ -9,9 +9,7 @@ import Testing
 
 extension RealServerTests {
   /// A server that fails in every way, in front of the real engine: afterwards every offset is accounted for.
-  @Suite(
-    .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .sharedServers,
-    .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
   struct ServerFaultTests {
     struct Fault: Sendable {
       let name: String

@@ -14,7 +14,7 @@ import Testing
     list Array(Int16), seen DateTime DEFAULT now(), level UInt8 DEFAULT 7, _topic String, _partition Int32, _offset Int64
     """
 
-  @Test(.enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .timeLimit(.minutes(5)))
+  @Test(.needsEngine, .timeLimit(.minutes(5)))
   func aTopicOfTheMockClusterBecomesATable() async throws {
     let mock = try MockCluster()
     try mock.createTopic("events", partitions: 3)
@@ -23,10 +23,7 @@ import Testing
     extendLifetime(mock)
   }
 
-  @Test(
-    .enabled(
-      if: TestMachine.hasFront && TestMachine.kafkaScript != nil, "needs chdb-core, Java and SINK_KAFKA_BROKER_SCRIPT"),
-    .timeLimit(.minutes(5)), arguments: ["3.9.2", "4.4.0"])
+  @Test(.needsKafkaAndEngine, .timeLimit(.minutes(5)), arguments: ["3.9.2", "4.4.0"])
   func aTopicOfARealKafkaBecomesATable(version: String) async throws {
     let broker = try await KafkaBroker.start(version: version)
     let admin = try KafkaAdmin(brokers: [broker.bootstrap])
@@ -36,7 +33,7 @@ import Testing
     extendLifetime(broker)
   }
 
-  @Test(.enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .timeLimit(.minutes(5)))
+  @Test(.needsEngine, .timeLimit(.minutes(5)))
   func aTopicBecomesATableExactlyOnce() async throws {
     let mock = try MockCluster()
     try mock.createTopic("events", partitions: 3)

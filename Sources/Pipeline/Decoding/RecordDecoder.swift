@@ -17,6 +17,10 @@ enum RowOutcome {
 /// It owns what the loop touches as plain memory, so that nothing in the loop counts references or allocates once the
 /// buffers have grown to what the records need.
 @safe struct RecordDecoder: ~Copyable {
+  /// To be raised with every change of what a record becomes: a row, another row, a dead letter. Blocks that were on their
+  /// way under another one are looked for in the table, not made again blindly.
+  static let rulesVersion = 1
+
   let plan: RecordPlan
   private let transforms: [any Transform]
   var reader: RowReader

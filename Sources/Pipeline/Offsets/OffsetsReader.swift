@@ -21,6 +21,7 @@ struct OffsetsReader {
   static let patience = Duration.seconds(15)
 
   let configuration: PipelineConfiguration
+  let transforms: [String: any Transform]
   let admin: KafkaAdmin
   let client: ClickHouseClient
   let time: TimeSource
@@ -87,7 +88,7 @@ struct OffsetsReader {
   private func readTables() async -> ([Int: ResolvedRoute], DeliveryGuarantee, notes: [String]) {
     guard configuration.wantedDelivery != .atLeastOnce else { return ([:], .atLeastOnce, []) }
     do throws(PipelineError) {
-      let survey = try await SchemaReader(configuration, client).survey(configuration.routes)
+      let survey = try await SchemaReader(configuration, client, transforms).survey(configuration.routes)
       var tables: [Int: ResolvedRoute] = [:]
       for route in survey.routes {
         let index = configuration.routes.firstIndex {

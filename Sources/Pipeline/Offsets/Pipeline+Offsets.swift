@@ -63,7 +63,8 @@ extension Pipeline {
     } catch {
       throw PipelineError(.configuration, error.message, cause: error)
     }
-    let reader = OffsetsReader(configuration: configuration, admin: admin, client: client, time: time)
+    let reader = OffsetsReader(
+      configuration: configuration, transforms: transforms, admin: admin, client: client, time: time)
     return try await body(OffsetsDesk(reader: reader, insertDeadline: configuration.insertDeadline))
   }
 }

@@ -7,6 +7,8 @@ struct DeliveryTableReader {
   static let leastHorizon = Duration.seconds(120)
 
   let client: ClickHouseClient
+  /// The route's transforms, with their versions.
+  let transforms: [String]
 
   /// - Returns: every reason why it cannot hold, each with what to do.
   func read(
@@ -37,16 +39,23 @@ struct DeliveryTableReader {
       try await checkViews(of: facts, description, &windows, &views, &problems)
     }
     if let deadLetters { windows += try await window(deadLetters, isCounted: isCounted, &problems) }
-    let columns = description.columns.map { "\($0.name) \($0.type) \($0.defaultKind.rawValue) \($0.defaultExpression)" }
-    let shape =
-      "\(table) \(columns) \(facts.engineFull) \(facts.partitionKey) \(views) \(route.mapping) \(route.transforms)"
-      + " \(route.deadLetters) \(route.deduplication)"
-    let hash = unsafe Array(shape.utf8).withUnsafeBytes { unsafe CityHash128.hash($0) }
     return (
       DeliveryTable(
-        fingerprint: hash.low, horizon: windows.map { $0.horizon(at: TokenRate.assumed) }.min() ?? .zero,
+        fingerprint: fingerprint(route, facts, description, views),
+        horizon: windows.map { $0.horizon(at: TokenRate.assumed) }.min() ?? .zero,
         windows: windows, canCount: doubts.isEmpty, hasViews: !views.isEmpty), problems
     )
+  }
+
+  /// Of everything that shapes or places rows.
+  private func fingerprint(
+    _ route: RouteConfiguration, _ facts: TableFacts, _ description: TableDescription, _ views: [String]
+  ) -> UInt64 {
+    let columns = description.columns.map { "\($0.name) \($0.type) \($0.defaultKind.rawValue) \($0.defaultExpression)" }
+    let shape =
+      "\(RecordDecoder.rulesVersion) \(facts.name) \(columns) \(facts.engineFull) \(facts.partitionKey) \(views)"
+      + " \(route.mapping) \(transforms) \(route.deadLetters) \(route.deduplication)"
+    return unsafe Array(shape.utf8).withUnsafeBytes { unsafe CityHash128.hash($0) }.low
   }
 
   // MARK: Counting

@@ -36,6 +36,7 @@ struct SchemaReader {
   var wantedDelivery: DeliveryGuarantee? = .atLeastOnce
   /// Why it cannot be exactly once, whatever the tables are.
   var deliveryObstacles: [String] = []
+  var transforms: [String: any Transform] = [:]
 
   /// For columns alone: what delivery needs of a table is not looked at.
   init(client: ClickHouseClient, logger: Logger) {
@@ -43,8 +44,9 @@ struct SchemaReader {
     self.logger = logger
   }
 
-  init(_ configuration: PipelineConfiguration, _ client: ClickHouseClient) {
+  init(_ configuration: PipelineConfiguration, _ client: ClickHouseClient, _ transforms: [String: any Transform]) {
     self.init(client: client, logger: configuration.logger)
+    self.transforms = transforms
     wantedDelivery = configuration.wantedDelivery
     deliveryObstacles = configuration.deliveryObstacles
   }
@@ -182,7 +184,9 @@ struct SchemaReader {
   ) async throws(RouteProblem) -> (DeliveryTable?, problems: [String]) {
     guard wantedDelivery != .atLeastOnce else { return (nil, []) }
     do throws(ClickHouseError) {
-      return try await DeliveryTableReader(client: client).read(route, name, description, deadLetters)
+      let versions = route.transforms.map { "\($0) \(transforms[$0]?.version ?? "")" }
+      return try await DeliveryTableReader(client: client, transforms: versions).read(
+        route, name, description, deadLetters)
     } catch {
       let problem = Self.problem(error, "delivery", "the table \(route.table)")
       // What cannot be looked at is no obstacle to less.

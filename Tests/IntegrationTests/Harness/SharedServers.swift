@@ -5,8 +5,11 @@ import Pipeline
 import TestServers
 import Testing
 
-/// Suites with servers of their own: one test at a time, so that none waits for another's share of the machine.
+/// Suites on the mock cluster and an engine: one test at a time, so that none waits for another's share of the machine.
 @Suite(.serialized) struct RealServerTests {}
+
+/// Those that start a Kafka of their own go beside them: both wait more than they work.
+@Suite(.serialized) struct RealBrokerTests {}
 
 /// What the tests of a suite share, started once: a mock cluster, and the ClickHouse engine of today behind its front.
 /// Tests keep apart by the names of their topics, tables and groups.
@@ -37,6 +40,16 @@ struct SharedServersTrait: SuiteTrait, TestScoping {
 
 extension Trait where Self == SharedServersTrait {
   static var sharedServers: Self { Self() }
+}
+
+extension Trait where Self == ConditionTrait {
+  static var needsEngine: Self { .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test") }
+
+  static var needsKafkaAndEngine: Self {
+    .enabled(
+      if: TestMachine.hasFront && TestMachine.kafkaScript != nil,
+      "needs chdb-core, Java and a Kafka start script (SINK_KAFKA_BROKER_SCRIPT)")
+  }
 }
 
 extension PipelineConfiguration {
