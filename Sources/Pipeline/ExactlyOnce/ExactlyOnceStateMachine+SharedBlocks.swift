@@ -29,8 +29,10 @@ extension ExactlyOnceStateMachine {
   /// Decides about each shared block by all of its parts that this handle has.
   mutating func settleShared(_ now: Moment, _ actions: inout [DeliveryAction]) {
     gathering = nil
-    let numbers = Set(
-      partitions.values.lazy.flatMap(\.blocks).filter { $0.intent.isShared && $0.stage != .done }.map(\.number))
+    var numbers: Set<Int> = []
+    for partition in partitions.values {
+      for block in partition.blocks where block.intent.isShared && block.stage != .done { numbers.insert(block.number) }
+    }
     guard !numbers.isEmpty else { return }
     // Those that are still being claimed may have the rest.
     let mayGrow = partitions.values.contains { ($0.phase == .reading || $0.phase == .claiming) && !$0.isDraining }
@@ -70,7 +72,7 @@ extension ExactlyOnceStateMachine {
       if gathering == nil { gathering = number }
     } else if parts.allSatisfy({ $0.block.intent.rows == 0 }) {
       for part in parts { partitions[part.id]?.finish(part.index) }
-    } else if parts.allSatisfy(\.block.isDeclared) {
+    } else if parts.allSatisfy({ $0.block.isDeclared && $0.block.isConfirmed }) {
       let lastSends = parts.compactMap { partitions[$0.id]?.lastSend($0.block.intent, now) }
       for part in parts { partitions[part.id]?.blocks[part.index].stage = .inserting }
       actions.append(

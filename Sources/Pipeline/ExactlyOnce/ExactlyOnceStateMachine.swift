@@ -63,6 +63,8 @@ struct ExactlyOnceStateMachine: Sendable {
   private var drain: Drain?
   /// Nothing is read or committed before.
   private var nextTry = MonotonicInstant(nanoseconds: .min)
+  /// When the group was last asked what it holds. The process may be suspended before the answer is heard.
+  private var askedAt = MonotonicInstant(nanoseconds: .min)
   private var nextLazyCommit = MonotonicInstant(nanoseconds: .min)
   private var knownSentAt: MonotonicInstant?
   var lastNumber = 0
@@ -153,7 +155,7 @@ struct ExactlyOnceStateMachine: Sendable {
           }
         case .stopped: break
         }
-        partition.verifiedAt = now.monotonic
+        partition.verified(askedAt)
         partitions[id] = partition
       } catch {
         partitions[id] = partition
@@ -358,6 +360,7 @@ struct ExactlyOnceStateMachine: Sendable {
       }
       guard !isSpeaking else { continue }
       if partition.phase == .active {
+        if partition.needsReadingBack(gathering: gathering) { deadline = min(deadline, nextTry) }
         let isUrgent = partition.hasUndeclared(rules) || partition.isDraining
         if partition.isDirty { deadline = min(deadline, isUrgent ? nextTry : max(nextTry, nextLazyCommit)) }
         if let knownSentAt { deadline = min(deadline, max(nextTry, knownSentAt + rules.session / 3)) }
@@ -386,7 +389,7 @@ struct ExactlyOnceStateMachine: Sendable {
     for index in partition.blocks.indices {
       let block = partition.blocks[index]
       switch block.stage {
-      case .waiting where block.isDeclared && block.isHeld && !block.intent.isShared:
+      case .waiting where block.isDeclared && block.isConfirmed && block.isHeld && !block.intent.isShared:
         partition.blocks[index].stage = .inserting
         actions.append(
           .insert(block: block.number, token: block.intent.token, notAfter: partition.lastSend(block.intent, now)))
@@ -424,21 +427,29 @@ struct ExactlyOnceStateMachine: Sendable {
     guard now.monotonic >= nextTry else { return }
     let alive = ids.filter { partitions[$0]?.phase != .stopped }
     if case .doubtful = slot {
-      actions.append(.readOffsets(alive))
+      ask(alive, now, &actions)
       return
     }
     let unread = alive.filter { partitions[$0]?.phase == .reading && partitions[$0]?.isDraining == false }
     if !unread.isEmpty {
-      actions.append(.readOffsets(unread))
+      ask(unread, now, &actions)
       return
     }
     let due = duePartitions(alive, now)
-    guard !due.isEmpty else { return }
-    if due.contains(where: { partitions[$0].map { now.monotonic > $0.verifiedAt + rules.verifyInterval } ?? false }) {
-      actions.append(.readOffsets(alive.filter { partitions[$0]?.phase != .reading }))
+    let isStale = due.contains {
+      partitions[$0].map { now.monotonic > $0.verifiedAt + rules.verifyInterval } ?? false
+    }
+    if isStale || alive.contains(where: { partitions[$0]?.needsReadingBack(gathering: gathering) == true }) {
+      ask(alive.filter { partitions[$0]?.phase != .reading }, now, &actions)
       return
     }
+    guard !due.isEmpty else { return }
     commit(due, now, &actions)
+  }
+
+  private mutating func ask(_ ids: [Int], _ now: Moment, _ actions: inout [DeliveryAction]) {
+    askedAt = now.monotonic
+    actions.append(.readOffsets(ids))
   }
 
   /// Those to be committed now, all in one request: nobody's change waits if somebody's cannot.

@@ -33,6 +33,9 @@ struct PartitionDelivery: Sendable {
     var isHeld: Bool
     /// The group holds the intent as it stands here.
     var isDeclared = false
+    /// Its rows are of the log that it was declared for. Of a block that was read again that is so once what the group
+    /// holds was read back since: or the topic might have been deleted and made again meanwhile.
+    var isConfirmed = true
     /// Somebody may have sent it: us, or a former owner.
     var isUncertain = false
     /// The server refuses it for its data.
@@ -65,8 +68,8 @@ struct PartitionDelivery: Sendable {
   private(set) var position: Int64 = 0
   /// What the group is known to hold; nil where it holds nothing.
   var written: Snapshot?
-  /// When that was last read from it.
-  var verifiedAt = MonotonicInstant(nanoseconds: .min)
+  /// When it was last asked for that.
+  private(set) var verifiedAt = MonotonicInstant(nanoseconds: .min)
   var isDirty = false
   var isAssigned = false
   var reader = Reader.none
@@ -231,6 +234,8 @@ struct PartitionDelivery: Sendable {
     // Where none of it is in the table, another mapping may make more of it.
     guard rows <= declared || !blocks[index].isUncertain else { throw .moreRows(blocks[index].intent, found: rows) }
     blocks[index].isHeld = true
+    blocks[index].isConfirmed = false
+    verifiedAt = MonotonicInstant(nanoseconds: .min)
     guard rows != declared else { return }
     // Compaction has taken some: a later count must not miss them. Its age goes on.
     blocks[index].intent.rows = rows
@@ -267,6 +272,21 @@ struct PartitionDelivery: Sendable {
     blocks[index].isDeclared = false
     isDirty = true
     settleFingerprint()
+  }
+
+  /// What the group holds was read back, and is as it was written.
+  mutating func verified(_ askedAt: MonotonicInstant) {
+    verifiedAt = askedAt
+    for index in blocks.indices { blocks[index].isConfirmed = true }
+  }
+
+  /// Whether a block waits for a reading back alone.
+  /// - Parameter gathering: the shared block whose parts are still being read again.
+  func needsReadingBack(gathering: Int?) -> Bool {
+    phase == .active
+      && blocks.contains {
+        $0.stage == .waiting && $0.isHeld && $0.isDeclared && !$0.isConfirmed && $0.number != gathering
+      }
   }
 
   private mutating func separate(_ index: Int, number: inout Int) {

@@ -45,6 +45,11 @@ import Testing
       return machine.committed(isWhole ? .known : .refused, now)
     }
 
+    /// What the group holds is as it was written.
+    mutating func readBack() -> [DeliveryAction] {
+      machine.offsetsRead(held.keys.sorted().map { ($0, held[$0], 0) }, now)
+    }
+
     /// A block of ten offsets of each partition.
     mutating func seal() -> (block: Int, [DeliveryAction]) {
       machine.sealed([.init(partition: 1, last: 9, rows: 10), .init(partition: 2, last: 9, rows: 8)], now)
@@ -89,10 +94,14 @@ import Testing
     #expect(taken.contains(.read(1, from: 0, through: 9, isDead: false)))
     #expect(taken.contains(.read(2, from: 0, through: 9, isDead: false)))
     let (block, first) = bench.machine.collected(2, rows: 8, bench.now)
-    #expect(Self.inserts(first).isEmpty)
     let (same, second) = bench.machine.collected(1, rows: 10, bench.now)
     #expect(block == same)
-    #expect(second.contains { if case .insert(block, token, _) = $0 { true } else { false } })
+    // What the group holds is read back once more before it is sent under its token.
+    #expect(!first.contains(.readOffsets([1, 2])))
+    #expect(Self.inserts(second).isEmpty && second.contains(.readOffsets([1, 2])))
+    let sent = bench.readBack()
+    #expect(Self.inserts(sent) == [block])
+    #expect(sent.contains { if case .insert(_, token, _) = $0 { true } else { false } })
   }
 
   /// Whoever else could send the block has been an owner of this partition, and falls silent in time.
@@ -194,7 +203,9 @@ import Testing
     _ = bench.open([1, 2])
     let (_, waits) = bench.machine.collected(1, rows: 10, bench.now)
     #expect(waits == [.pause(1)])
-    let (_, goesOn) = bench.machine.collected(2, rows: 8, bench.now)
-    #expect(goesOn.contains(.read(1, from: 10, through: 19, isDead: false)))
+    let (block, _) = bench.machine.collected(2, rows: 8, bench.now)
+    let goesOn = bench.machine.partitions[1]?.reader
+    #expect(goesOn == .replay(block + 1))
+    #expect(Self.inserts(bench.readBack()) == [block])
   }
 }

@@ -26,6 +26,8 @@ struct ModelBroker {
 
   var logs: [ModelLog]
   var isTopicThere = true
+  /// Grows when the topic is deleted and made again.
+  var topicNumber = 0
   /// By instance id, which is the process's number.
   var members: [Int: Member] = [:]
   var generation = 0

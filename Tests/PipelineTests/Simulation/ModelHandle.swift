@@ -16,7 +16,12 @@ final class ModelHandle {
   var askedBack: Set<Int> = []
   var commits = CommitStateMachine()
   private var requestsSent: UInt64 = 0
-  private var bodies: [UInt64: [(Int, DeliveryCommit)]] = [:]
+  private struct Body {
+    let commits: [(partition: Int, DeliveryCommit)]
+    let topic: Int
+  }
+
+  private var bodies: [UInt64: Body] = [:]
   private var lastNumber: UInt64 = 0
   private static let anyOffset = [CommittedOffset(TopicPartition("t", 0), offset: 0)]
 
@@ -32,10 +37,10 @@ final class ModelHandle {
     .init(requestsSent: requestsSent, generation: Int32(generation), epoch: epoch)
   }
 
-  func enqueue(_ body: [(Int, DeliveryCommit)], by deadline: MonotonicInstant) {
+  func enqueue(_ commits: [(partition: Int, DeliveryCommit)], by deadline: MonotonicInstant) {
     lastNumber += 1
-    bodies[lastNumber] = body
-    commits.enqueue(.init(number: lastNumber, offsets: Self.anyOffset, deadline: deadline))
+    bodies[lastNumber] = Body(commits: commits, topic: world.broker.topicNumber)
+    self.commits.enqueue(.init(number: lastNumber, offsets: Self.anyOffset, deadline: deadline))
     issue()
   }
 
@@ -72,16 +77,19 @@ final class ModelHandle {
     }
   }
 
-  private func apply(_ body: [(Int, DeliveryCommit)], _ member: Int, _ generation: Int) -> ModelBroker.CommitError? {
+  private func apply(_ body: Body, _ member: Int, _ generation: Int) -> ModelBroker.CommitError? {
     if let error = world.broker.validate(instance: process.index, member: member, generation: generation) {
       return error
     }
+    // A commit that outlives its topic and lands on the next one of that name passes for that one's: no rule tells, and the
+    // document says so.
+    if body.topic != world.broker.topicNumber { return .unknownTopic }
     var error: ModelBroker.CommitError?
     if !world.isHealed, world.random.chance(world.plan.refusedCommits) {
       error = world.random.chance(0.5) ? .rebalance : .oneRefused
     }
     if error == .rebalance { return error }
-    for (partition, commit) in body {
+    for (partition, commit) in body.commits {
       if error == .oneRefused, world.random.chance(0.5) { continue }
       world.say("held \(partition): \(commit.offset) \(commit.metadata) by p\(process.index)")
       world.broker.held[partition] = .init(offset: commit.offset, metadata: commit.metadata)

@@ -120,6 +120,7 @@ extension Simulation {
     broker.held = [:]
     after(random.between(1_500, 4_000)) { [unowned self] in
       broker.isTopicThere = true
+      broker.topicNumber += 1
       for partition in broker.logs.indices {
         var log = ModelLog()
         log.version = broker.logs[partition].version + 1

@@ -122,6 +122,9 @@ struct SimulationPlan {
       sharing = 1
       crashes = 0.06
       refusedCommits = 0.2
+    case .readBack:
+      remaking = 0.05
+      startsLatest = false
     case .silence:
       processes = 2
       partitions = 4
@@ -143,13 +146,17 @@ struct SimulationOutcome {
 
 /// One schedule on a virtual clock in milliseconds: brokers, ClickHouse, processes, and whatever happens to them.
 final class Simulation {
-  struct Event {
+  final class Event {
     let time: Int
     let order: Int
     /// -1: nobody's.
     let process: Int
     let life: Int
     let run: () -> Void
+
+    init(time: Int, order: Int, process: Int, life: Int, run: @escaping () -> Void) {
+      (self.time, self.order, self.process, self.life, self.run) = (time, order, process, life, run)
+    }
   }
 
   let plan: SimulationPlan
@@ -163,6 +170,7 @@ final class Simulation {
   var seen: [String: Int] = [:]
   /// From where on the records of a log must be in the table: where the first reader began.
   var requiredFrom: [Int: (version: Int, offset: Int)] = [:]
+  private var checkedTo: [Int: (version: Int, offset: Int)] = [:]
   /// Compacted or deleted before it was read, perhaps: in the table once or not at all.
   var optional: Set<ModelClickHouse.Row> = []
   /// Of the mapping that processes are started with from now on.
@@ -306,12 +314,16 @@ extension Simulation {
     }
   }
 
-  /// Nothing below the group's offset is missing.
+  /// Nothing below the group's offset is missing. What was there once stays.
   func checkHeld(_ partition: Int) {
     guard let held = broker.held[partition], let required = requiredFrom[partition] else { return }
     let log = broker.logs[partition]
     guard required.version == log.version else { return }
-    for offset in required.offset..<max(required.offset, min(Int(held.offset), log.entries.count)) {
+    var from = required.offset
+    if let seen = checkedTo[partition], seen.version == log.version { from = max(from, seen.offset) }
+    let end = max(from, min(Int(held.offset), log.entries.count))
+    checkedTo[partition] = (log.version, end)
+    for offset in from..<end {
       guard isRequired(partition, log, offset), table.count(partition, log.version, offset) == 0 else { continue }
       fail("the group's offset of partition \(partition) is \(held.offset), but \(offset) is not in the table")
     }

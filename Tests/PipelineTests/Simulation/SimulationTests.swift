@@ -2,7 +2,8 @@ import Foundation
 import Testing
 
 /// The delivery state machine against models of Kafka and ClickHouse, on a virtual clock, under schedules that a seed
-/// decides. `SINKCTL_SIMULATIONS` is how many, `SINKCTL_SEED` the first; with one the whole schedule is printed.
+/// decides. `SINKCTL_SIMULATIONS` is how many (`scripts/test`: 10,000), `SINKCTL_SEED` the first; with one the whole schedule
+/// is printed.
 @Suite struct SimulationTests {
   private static let count = number("SINKCTL_SIMULATIONS") ?? 1_000
   private static let firstSeed = UInt64(number("SINKCTL_SEED") ?? 1)
