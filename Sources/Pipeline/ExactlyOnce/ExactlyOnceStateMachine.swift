@@ -143,7 +143,7 @@ struct ExactlyOnceStateMachine: Sendable {
           if let part = attempted[id], part.snapshot == held {
             know(part, of: &partition, now)
           } else if partition.written == held {
-            break
+            if partition.phase == .claiming, attempted[id] != nil { partition.claimRefused(now) }
           } else if partition.phase == .claiming {
             // Somebody wrote after we had read, and our claim was refused: look again.
             partition = PartitionDelivery(target: partition.target, nonce: partition.nonce)
@@ -365,7 +365,7 @@ struct ExactlyOnceStateMachine: Sendable {
         if partition.isDirty { deadline = min(deadline, isUrgent ? nextTry : max(nextTry, nextLazyCommit)) }
         if let knownSentAt { deadline = min(deadline, max(nextTry, knownSentAt + rules.session / 3)) }
       } else if !partition.isDraining {
-        deadline = min(deadline, nextTry)
+        deadline = min(deadline, max(nextTry, partition.claimNotBefore))
       }
     }
     if let drain, !drain.hasGivenUp { deadline = min(deadline, drain.givesUpAt) }
@@ -459,7 +459,7 @@ struct ExactlyOnceStateMachine: Sendable {
     for id in alive {
       guard let partition = partitions[id] else { continue }
       switch partition.phase {
-      case .claiming where !partition.isDraining:
+      case .claiming where !partition.isDraining && now.monotonic >= partition.claimNotBefore:
         dirty.append(id)
         isDue = true
       case .active where partition.isDirty:

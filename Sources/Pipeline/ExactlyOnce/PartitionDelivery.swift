@@ -71,6 +71,9 @@ struct PartitionDelivery: Sendable {
   /// When it was last asked for that.
   private(set) var verifiedAt = MonotonicInstant(nanoseconds: .min)
   var isDirty = false
+  /// One after the other, since the last claim that was not refused; and when the next may be tried.
+  private var claimRefusals = 0
+  private(set) var claimNotBefore = MonotonicInstant(nanoseconds: .min)
   var isAssigned = false
   var reader = Reader.none
   var isDraining = false
@@ -91,6 +94,14 @@ struct PartitionDelivery: Sendable {
   var isForeignMade: Bool { fingerprint != target.fingerprint }
 
   // MARK: Taking over
+
+  /// A rebalance refuses a claim once or twice. What refuses it again and again, a grant that lacks for instance, is asked
+  /// less and less often, up to every five seconds.
+  mutating func claimRefused(_ now: Moment) {
+    claimRefusals += 1
+    guard claimRefusals > 2 else { return }
+    claimNotBefore = now.monotonic + min(.seconds(5), .milliseconds(100) * (1 << min(claimRefusals - 2, 6)))
+  }
 
   /// - Parameter start: where to begin where the group holds nothing.
   mutating func takeOver(_ found: Snapshot?, start: Int64, number: inout Int) throws(DeliveryFault) {

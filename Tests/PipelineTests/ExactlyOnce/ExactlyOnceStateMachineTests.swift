@@ -234,6 +234,34 @@ import Testing
     #expect((Bench.commit(after) == nil) == wasWritten)
   }
 
+  /// A grant lacks, say: the claim is tried again less and less often, and at once where a rebalance was the reason.
+  @Test func aClaimThatIsRefusedAgainAndAgain() throws {
+    var bench = Bench()
+    _ = bench.assign()
+    var actions = bench.read(nil)
+    var tries = 0
+    var last = bench.seconds
+    for _ in 0..<120 {
+      if Bench.commit(actions) != nil {
+        tries += 1
+        #expect(bench.seconds - last <= 6, "it must try again within a bound")
+        last = bench.seconds
+        _ = bench.machine.committed(.refused, bench.now)
+      }
+      bench.seconds += 1
+      actions = bench.machine.tick(bench.now)
+      if actions.contains(.readOffsets([1])) { actions = bench.read(nil) }
+    }
+    #expect((15...35).contains(tries), "\(tries) claims in two minutes")
+    while Bench.commit(actions) == nil {
+      bench.seconds += 1
+      actions = bench.machine.tick(bench.now)
+      if actions.contains(.readOffsets([1])) { actions = bench.read(nil) }
+      try #require(bench.seconds < 1200)
+    }
+    #expect(bench.machine.committed(.known, bench.now).contains(.assign(1, offset: 0)))
+  }
+
   @Test(arguments: ["", "something"]) func aForeignCommitStops(metadata: String) throws {
     var bench = Bench()
     _ = bench.assign()
