@@ -136,6 +136,9 @@ struct MockClusterTests {
     }
     #expect(state.readBack.first?.offset == 3)
     #expect(state.readBack.first?.metadata == "nonce=a1")
+    let asked = try await KafkaAdmin(brokers: cluster.bootstrap).committedOffsets(
+      group: "whole", [TopicPartition("events", 0)], within: .seconds(30))
+    #expect(asked.map(\.offset) == [3] && asked.map(\.metadata) == ["nonce=a1"])
   }
 
   @Test func aCommitThatTheBrokerRefusesIsNotKnown() async throws {

@@ -3,31 +3,41 @@ internal import SinkThreads
 
 /// Consumer groups, and where their logs begin and end.
 extension AdminCore {
+  /// Asks with the handle of a consumer that subscribes to nothing and so joins nothing: librdkafka's own
+  /// ListConsumerGroupOffsets aborts the process when an answer comes after its time-out (librdkafka issue 4605).
   func committedOffsets(
     group: String, _ partitions: [TopicPartition], within timeout: Duration
   ) async throws(KafkaError) -> [CommittedOffset] {
     let subject = "committed offsets of group \(group)"
-    return try await offloadToCoordinator { (self, deadline) throws(KafkaError) in
-      let list = NativePartitionList(partitions)
-      let question = unsafe rd_kafka_ListConsumerGroupOffsets_new(group, list.pointer)
-      defer { unsafe rd_kafka_ListConsumerGroupOffsets_destroy(question) }
-      let event = try unsafe self.answer(
-        subject, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, deadline
-      ) { options, queue in
-        var list: OpaquePointer? = unsafe question
-        unsafe withUnsafeMutablePointer(to: &list) { list in
-          unsafe rd_kafka_ListConsumerGroupOffsets(self.handle, list, 1, options, queue)
+    guard !partitions.isEmpty else { return [] }
+    return try await offload { (self, deadline) throws(KafkaError) in
+      let reader = try AdminCore(readerOf: group, self)
+      while true {
+        let list = NativePartitionList(partitions)
+        let slice = max(.milliseconds(1), min(.seconds(1), deadline - self.clock.monotonic()))
+        let code = unsafe rd_kafka_committed(reader.handle, list.pointer, slice.milliseconds)
+        try reader.throwRefusal(subject)
+        if code == RD_KAFKA_RESP_ERR_NO_ERROR {
+          let found = list.offsets(subject)
+          guard found.contains(where: { $0.error?.isRetriable == true }), self.clock.monotonic() < deadline else {
+            return found
+          }
+        } else if code != RD_KAFKA_RESP_ERR__WAIT_COORD || self.clock.monotonic() >= deadline {
+          try reader.throwIfHopeless(code, subject, deadline)
         }
+        _ = unsafe rd_kafka_poll(reader.handle, 50)
       }
-      defer { unsafe rd_kafka_event_destroy(event) }
-      var count = 0
-      guard
-        let result = unsafe rd_kafka_event_ListConsumerGroupOffsets_result(event),
-        let groups = unsafe rd_kafka_ListConsumerGroupOffsets_result_groups(result, &count), count > 0
-      else { return [] }
-      try unsafe Self.throwError(rd_kafka_group_result_error(groups[0]), subject)
-      return unsafe NativePartitionList.offsets(of: rd_kafka_group_result_partitions(groups[0]), subject)
     }(timeout)
+  }
+
+  /// A consumer that finds no coordinator goes on looking, also where it may not; why is in its queue of messages.
+  private func throwRefusal(_ subject: String) throws(KafkaError) {
+    serveCallbacks()
+    while let message = unsafe rd_kafka_consumer_poll(handle, 0) {
+      defer { unsafe rd_kafka_message_destroy(message) }
+      let error = unsafe KafkaError(message.pointee.err, subject)
+      if error.code == .authorization { throw error }
+    }
   }
 
   func alterCommittedOffsets(

@@ -7,6 +7,8 @@ internal import SinkThreads
   // Sendable: what is called on the handle here may be called from any thread; it lives as long as this object.
   let handle: OpaquePointer
   private let callbacks: NativeCallbacks
+  private let table: [Property]
+  private let logger: Logger
   let clock = TimeSource.system
 
   init(
@@ -14,9 +16,22 @@ internal import SinkThreads
     clientID: String, logger: Logger
   ) throws(KafkaError) {
     callbacks = NativeCallbacks(logger)
-    let table = try PropertyTable.admin(
+    self.logger = logger
+    table = try PropertyTable.admin(
       brokers: brokers, security: security, properties: properties, isolation: isolation, clientID: clientID)
     unsafe handle = try NativeConfiguration(table).open(RD_KAFKA_PRODUCER, callbacks)
+    unsafe rd_kafka_set_log_queue(handle, nil)
+  }
+
+  /// A consumer's handle that only asks what the group holds.
+  init(readerOf group: String, _ other: AdminCore) throws(KafkaError) {
+    callbacks = NativeCallbacks(other.logger)
+    logger = other.logger
+    table =
+      other.table + [
+        Property(name: "group.id", value: group), Property(name: "enable.auto.commit", value: "false"),
+      ]
+    unsafe handle = try NativeConfiguration(table).open(RD_KAFKA_CONSUMER, callbacks)
     unsafe rd_kafka_set_log_queue(handle, nil)
   }
 
