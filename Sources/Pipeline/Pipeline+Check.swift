@@ -16,8 +16,8 @@ extension Pipeline {
 
   private func checkClickHouse() async -> [PipelineFinding] {
     let client: ClickHouseClient
-    do throws(ClickHouseError) {
-      client = try ClickHouseClient(configuration.clickhouse)
+    do throws(PipelineError) {
+      client = try ClickHouseClient.open(configuration.clickhouse)
     } catch {
       return [PipelineFinding(.configuration, "clickhouse", error.message)]
     }

@@ -93,12 +93,7 @@ public final class Pipeline: Sendable {
       throw PipelineError(.alreadyRunning, "a pipeline runs once: make another for another run")
     }
     defer { shared.enter(.stopped) }
-    let client: ClickHouseClient
-    do throws(ClickHouseError) {
-      client = try ClickHouseClient(clickhouseConfiguration)
-    } catch {
-      throw PipelineError(.configuration, error.message, cause: error)
-    }
+    let client = try ClickHouseClient.open(clickhouseConfiguration)
     let outcome: Result<Void, PipelineError>
     do throws(PipelineError) {
       if let survey = try await resolveRoutes(client) {

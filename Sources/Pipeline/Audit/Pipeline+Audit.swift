@@ -15,12 +15,7 @@ extension Pipeline {
   public func audit(
     _ request: AuditRequest = AuditRequest(), progress: @escaping @Sendable (AuditProgress) -> Void = { _ in }
   ) async throws(PipelineError) -> AuditReport {
-    let client: ClickHouseClient
-    do throws(ClickHouseError) {
-      client = try ClickHouseClient(configuration.clickhouse)
-    } catch {
-      throw PipelineError(.configuration, error.message, cause: error)
-    }
+    let client = try ClickHouseClient.open(configuration.clickhouse)
     defer { client.close() }
     var routes = configuration.routes
     // What a table must be for exactly once is no matter here.

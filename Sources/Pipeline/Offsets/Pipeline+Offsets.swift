@@ -47,12 +47,7 @@ extension Pipeline {
   private func withOffsetsDesk<Result>(
     _ body: (OffsetsDesk) async throws(PipelineError) -> Result
   ) async throws(PipelineError) -> Result {
-    let client: ClickHouseClient
-    do throws(ClickHouseError) {
-      client = try ClickHouseClient(configuration.clickhouse)
-    } catch {
-      throw PipelineError(.configuration, error.message, cause: error)
-    }
+    let client = try ClickHouseClient.open(configuration.clickhouse)
     defer { client.close() }
     let admin: KafkaAdmin
     let kafka = configuration.kafka
