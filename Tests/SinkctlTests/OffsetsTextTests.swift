@@ -10,7 +10,7 @@ import Testing
 @Suite struct OffsetsTextTests {
   private static let pending = PendingBlock(
     offsets: 1000...1999, rows: 990, declaredAt: 1_800_000_000, age: .seconds(12), token: "t", isDeadLetter: false,
-    windowLeft: .seconds(238), isOfOtherMapping: false)
+    parts: 1, others: [], windowLeft: .seconds(238), isOfOtherMapping: false)
 
   private static func partition(
     _ number: Int32, committed: Int64?, _ commit: PartitionOffsets.Commit = .intents, metadata: String = "",
@@ -50,6 +50,21 @@ import Testing
 
         note: topic 'x' does not exist, or this user may not see it
         """)
+  }
+
+  @Test(arguments: [2, 3]) func aPartOfABlockNamesTheOthers(others: Int) {
+    let block = PendingBlock(
+      offsets: 0...9, rows: 10, declaredAt: 1, age: .seconds(12), token: "t", isDeadLetter: false, parts: 4,
+      others: [TopicPartition("a", 1), TopicPartition("a", 5), TopicPartition("b", 0)].prefix(others).map { $0 },
+      windowLeft: others == 3 ? .seconds(60) : .zero, isOfOtherMapping: false)
+    let words = OffsetsText.block(block)
+    let start = "offsets 0–9: 10 rows, declared 12 s ago, a part of one block of 4 partitions (with "
+    #expect(
+      words == start
+        + (others == 3
+          ? "a/1,5 and b/0), may be sent again for 60 s more"
+          : "a/1,5 and 1 whose commits no longer have it), nobody can send it whole any more: the next run counts it first")
+    )
   }
 
   @Test func aChoiceAsPeopleSeeIt() {

@@ -53,6 +53,7 @@ struct OffsetsReader {
     let byPartition = [kafka.committed, kafka.starts, kafka.ends].map { answers in
       Dictionary(answers.map { ($0.partition, $0) }) { first, _ in first }
     }
+    let holders = FoundPartition.holders(kafka.committed)
     let partitions = places.map { place in
       var route = configuration.routes[place.route]
       route.delivery = delivery
@@ -61,7 +62,7 @@ struct OffsetsReader {
           partition: place.partition, route: place.route, configuration: route,
           start: configuration.kafka.start, delivery: tables[place.route]?.delivery,
           committed: byPartition[0][place.partition], logStart: byPartition[1][place.partition],
-          logEnd: byPartition[2][place.partition]), wallSeconds: now)
+          logEnd: byPartition[2][place.partition], holders: holders), wallSeconds: now)
     }
     return Answer(membership: membership, partitions: partitions, notes: notes, tables: tables)
   }

@@ -22,6 +22,20 @@ extension FoundPartition {
     var committed: CommittedOffset?
     var logStart: CommittedOffset?
     var logEnd: CommittedOffset?
+    /// Which partitions' commits have blocks of several partitions, as they were read.
+    var holders: [DeduplicationToken: [TopicPartition]] = [:]
+  }
+
+  /// Who holds a part of each block that is shared.
+  static func holders(_ committed: [CommittedOffset]) -> [DeduplicationToken: [TopicPartition]] {
+    var holders: [DeduplicationToken: [TopicPartition]] = [:]
+    for found in committed {
+      guard let offset = found.offset, let metadata = IntentMetadata(found.metadata, offset: offset) else { continue }
+      for intent in metadata.intents where intent.isShared {
+        holders[intent.token, default: []].append(found.partition)
+      }
+    }
+    return holders
   }
 
   /// - Parameter wallSeconds: now, since 1970 UTC.
@@ -38,6 +52,7 @@ extension FoundPartition {
     let pending = (metadata?.intents ?? []).filter { !$0.isDone }.map { intent in
       PendingBlock(
         intent, facts.delivery,
+        others: facts.holders[intent.token, default: []].filter { $0 != facts.partition }.sorted(),
         isOfOtherMapping: facts.delivery.map { $0.fingerprint != metadata?.fingerprint } ?? false,
         wallSeconds: wallSeconds)
     }
@@ -73,7 +88,9 @@ extension FoundPartition {
 }
 
 extension PendingBlock {
-  init(_ intent: Intent, _ table: DeliveryTable?, isOfOtherMapping: Bool, wallSeconds: Int64) {
+  init(
+    _ intent: Intent, _ table: DeliveryTable?, others: [TopicPartition] = [], isOfOtherMapping: Bool, wallSeconds: Int64
+  ) {
     offsets = intent.first...intent.last
     rows = intent.rows
     declaredAt = intent.declaredAt
@@ -81,9 +98,12 @@ extension PendingBlock {
     self.age = age
     token = intent.token.description
     isDeadLetter = intent.isDead
+    parts = intent.parts
+    self.others = others
     self.isOfOtherMapping = isOfOtherMapping
+    let isBlind = !isOfOtherMapping && others.count + 1 >= intent.parts
     windowLeft = table.map { table in
-      isOfOtherMapping ? .zero : max(.zero, table.horizon / 4 - (age ?? .zero))
+      !isBlind ? .zero : max(.zero, table.horizon / 4 - (age ?? .zero))
     }
   }
 }

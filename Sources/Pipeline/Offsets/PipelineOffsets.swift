@@ -94,6 +94,13 @@ public struct PendingBlock: Sendable, Equatable {
   public let token: String
   /// The server has refused the record for its data: it goes to the dead letters.
   public let isDeadLetter: Bool
+  /// How many partitions have a range in the block; 1: it is this one's alone. A part has its own rows and is decided on its
+  /// own; where one is decided by hand, nobody sends the block any more, and the next run counts the others.
+  public let parts: Int
+  /// The other partitions of the routes whose commits have a part of it. Fewer than `parts` - 1: nobody can send it.
+  public let others: [TopicPartition]
+  /// Some of a block's parts are decided already: the rest is counted.
+  public var isBroken: Bool { others.count + 1 < parts }
   /// How much longer the next owner sends it again without looking: a quarter of the table's horizon, less the age. Then,
   /// or when the mapping has changed since, its rows are counted first. nil where ClickHouse could not be asked.
   public let windowLeft: Duration?

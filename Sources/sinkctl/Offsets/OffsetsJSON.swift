@@ -109,6 +109,8 @@ enum OffsetsJSON {
     json.field("window_left_seconds", block.windowLeft.map { Int($0.components.seconds) })
     json.field("other_mapping", block.isOfOtherMapping)
     json.field("dead_letter", block.isDeadLetter)
+    json.field("parts", block.parts)
+    json.field("shared_with") { json in for partition in block.others { json.element(partition.description) } }
   }
 
   private static func blocks(_ blocks: [BlockPlan], _ json: inout JSONText) {

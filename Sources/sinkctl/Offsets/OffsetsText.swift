@@ -84,7 +84,9 @@ enum OffsetsText {
   static func block(_ block: PendingBlock) -> String {
     guard block.age != nil else { return shape(block) }
     let left =
-      if block.isOfOtherMapping {
+      if block.isBroken {
+        "nobody can send it whole any more: the next run counts it first"
+      } else if block.isOfOtherMapping {
         "of another mapping or table: the next run counts it first"
       } else if let left = block.windowLeft {
         left > .zero
@@ -97,7 +99,17 @@ enum OffsetsText {
 
   static func shape(_ block: PendingBlock) -> String {
     "offsets \(range(block.offsets)): \(block.isDeadLetter ? "a dead letter" : counted(block.rows, "row")), "
-      + (block.age.map { "declared \(spell($0)) ago" } ?? "not sent yet")
+      + (block.age.map { "declared \(spell($0)) ago" } ?? "not sent yet") + sharing(block)
+  }
+
+  /// Which partitions a block is shared with.
+  private static func sharing(_ block: PendingBlock) -> String {
+    guard block.parts > 1 else { return "" }
+    let topics = Dictionary(grouping: block.others, by: \.topic).sorted { $0.key < $1.key }
+    let names = topics.map { "\($0.key)/\($0.value.map { "\($0.partition)" }.joined(separator: ","))" }
+    let missing = block.parts - 1 - block.others.count
+    let gone = missing > 0 ? ["\(missing) whose commits no longer have it"] : []
+    return ", a part of one block of \(block.parts) partitions (with \((names + gone).joined(separator: " and ")))"
   }
 
   static func number(_ value: Int64?) -> String { value.map { ProgressLine.grouped(Int($0)) } ?? "-" }

@@ -9,17 +9,21 @@ extension FoundPartition {
   /// A partition of an exactly-once route, whose table remembers tokens for an hour and was made under fingerprint 7.
   static func test(
     committed: Int64?, _ metadata: String = "", log: Range<Int64>, delivery: DeliveryGuarantee = .exactlyOnce,
-    start: StartOffset = .earliest
+    start: StartOffset = .earliest, others: [Int32] = []
   ) -> FoundPartition {
     func answer(_ offset: Int64?, _ text: String = "") -> CommittedOffset {
       CommittedOffset(partition, offset: offset, metadata: text)
     }
+    let own = CommittedOffset(partition, offset: committed, metadata: metadata)
+    let all =
+      [own] + others.map { CommittedOffset(TopicPartition("events", $0), offset: committed, metadata: metadata) }
     return FoundPartition(
       Facts(
         partition: partition, route: 0,
         configuration: RouteConfiguration(topics: ["events"], table: "t", delivery: delivery), start: start,
         delivery: DeliveryTable(fingerprint: 7, horizon: .seconds(3600), canCount: true),
-        committed: answer(committed, metadata), logStart: answer(log.lowerBound), logEnd: answer(log.upperBound)),
+        committed: answer(committed, metadata), logStart: answer(log.lowerBound), logEnd: answer(log.upperBound),
+        holders: holders(all)),
       wallSeconds: now)
   }
 
@@ -30,10 +34,11 @@ extension FoundPartition {
 
 extension Intent {
   /// Of as many rows as offsets.
-  static func test(_ first: Int64, _ last: Int64, age: Int64 = 10) -> Intent {
+  static func test(_ first: Int64, _ last: Int64, age: Int64 = 10, parts: Int = 1) -> Intent {
     Intent(
       first: first, last: last, rows: Int(last - first + 1), declaredAt: FoundPartition.now - age,
-      token: DeduplicationToken(high: UInt64(first), low: UInt64(last)), isDead: false)
+      token: DeduplicationToken(high: UInt64(first), low: UInt64(last)), parts: parts,
+      isDead: false)
   }
 }
 

@@ -123,6 +123,30 @@ import Testing
     #expect(plan(found, [50], .insertAgain).step?.offset == 900)
   }
 
+  /// The server may have lost the table's rows, or have more of them than were declared.
+  @Test func aTableThatWasEmptiedOrHasMore() {
+    let text = FoundPartition.text([.test(0, 99, age: Self.old)])
+    let found = FoundPartition.test(committed: 0, text, log: 0..<1000)
+    #expect(plan(found, [0]).untouched?.blocks.map(\.outcome) == [.left])
+    #expect(plan(found, [0], .takeAsLanded, isForced: true).step?.blocks.map(\.outcome) == [.taken(lost: 100)])
+    #expect(plan(found, [130], .insertAgain).step == nil)
+    #expect(plan(found, [130], .insertAgain, isForced: true).step?.blocks.map(\.outcome) == [.settled])
+  }
+
+  /// It is sent again while the group holds every part of it; else each part is a block of its own that is counted.
+  @Test func aBlockOfSeveralPartitions() throws {
+    let text = FoundPartition.text([.test(0, 99, parts: 3)])
+    let whole = FoundPartition.test(committed: 0, text, log: 0..<1000, others: [9, 1])
+    let block = try #require(whole.offsets.pending.first)
+    #expect(block.parts == 3 && block.others.map(\.partition) == [1, 9] && !block.isBroken)
+    #expect(block.windowLeft == .seconds(890))
+    #expect(plan(whole, [40]).untouched?.blocks.map(\.outcome) == [.left])
+    let broken = FoundPartition.test(committed: 0, text, log: 0..<1000, others: [1])
+    #expect(broken.offsets.pending.first?.isBroken == true && broken.offsets.pending.first?.windowLeft == .zero)
+    #expect(plan(broken, [40]).refused?.blocks.map(\.outcome) == [.undecided(lost: 60, doubled: 40)])
+    #expect(plan(broken, [0]).untouched?.blocks.map(\.outcome) == [.left])
+  }
+
   /// With a topic named, a person knows better: more rows than declared, say.
   @Test func aForcedChoiceIsForAllBlocks() {
     let text = FoundPartition.text([.test(0, 99)])
