@@ -1,6 +1,6 @@
 """What is done to members and servers, by name. Each deed ends with everything running again."""
-import signal, subprocess, time
-from .servers import KafkaFaults
+import signal, time
+from .servers import KafkaFaults, child
 
 DEEDS = {}
 
@@ -229,8 +229,7 @@ def twin(world):
     path = member.path.replace(".yaml", ".twin.yaml")
     with open(path, "w") as file:
         file.write(open(member.path).read().replace('"127.0.0.1:%d"' % member.admin, '"off"'))
-    other = subprocess.Popen([world.options.sinkctl, "run", "--config", path], stdout=member.log, stderr=member.log,
-                             env=member.environment)
+    other = child([world.options.sinkctl, "run", "--config", path], stdout=member.log, stderr=member.log, env=member.environment)
     deadline = time.time() + 30
     while time.time() < deadline and member.process.poll() is None and other.poll() is None:
         time.sleep(0.05)
@@ -245,7 +244,71 @@ def twin(world):
         world.complain("twin: one ended (exit code %s) and did not say why" % ended[0].returncode)
 
 
+# Clocks: hosts of a group may differ by a minute
+
+
+def off(world, most):
+    return world.random.choice([-1, 1]) * world.random.randrange(most // 2, most)
+
+
+@deed("clock-skewed", needs=("clocks",))
+def clock_skewed(world):
+    """A member is killed with an insert under way and starts on a clock that is 14 to 28 s ahead or behind; it stays so."""
+    member, rule = catch_insert(world, world.random.choice(["lose", "hold-answer"]))
+    member.kill()
+    member.clock.set(off(world, 29))
+    member.start()
+    time.sleep(world.random.uniform(0, 2))
+    rule.release.set()
+
+
+@deed("clock-jumps", needs=("clocks",))
+def clock_jumps(world):
+    """The clock of a member that runs jumps to 14 to 28 s ahead or behind, with an insert whose answer is lost; half of the
+    time its partitions go to another meanwhile."""
+    member, rule = catch_insert(world, world.random.choice(["lose", "hold-answer"]))
+    jump(world, member, rule, off(world, 29))
+
+
+@deed("clock-far", needs=("clocks",))
+def clock_far(world):
+    """The same by 10 minutes to 2 hours, more than what is promised about, and back after a while, with another insert in doubt."""
+    member, rule = catch_insert(world, world.random.choice(["lose", "hold-answer"]))
+    before = member.clock.seconds
+    jump(world, member, rule, world.random.choice([-1, 1]) * world.random.randrange(600, 7200))
+    time.sleep(world.random.uniform(1, 3))
+    second = member.proxy.arm(world.random.choice(["lose", "hold-answer"]))
+    second.caught.wait(5)
+    jump(world, member, second, before)
+    member.proxy.disarm(second)
+
+
+def jump(world, member, rule, seconds):
+    member.clock.set(seconds)
+    time.sleep(world.random.uniform(0, 1))
+    deed = world.random.choice(["nothing", "nothing", "crash", "suspend"])
+    if deed == "crash":
+        member.crash()
+    elif deed == "suspend":
+        member.signal(signal.SIGSTOP)
+        time.sleep(world.options.session * world.random.uniform(1.1, 1.5))
+        member.signal(signal.SIGCONT)
+    rule.release.set()
+
+
 # The server
+
+
+@deed("server-killed")
+def server_killed(world):
+    """SIGKILL of ClickHouse, half of the time with an insert that it has just applied, and a start with its data."""
+    if world.random.random() < 0.5:
+        _, rule = catch_insert(world, "hold-answer")
+        time.sleep(0.15)
+        rule.release.set()
+    world.front.kill()
+    time.sleep(world.random.uniform(0, 3))
+    world.front.start()
 
 
 def at_inserts(world, action, count=1, **options):
@@ -387,7 +450,7 @@ def join_lost(world):
 # Records
 
 
-@deed("aborted", needs=("direct",))
+@deed("aborted")
 def aborted(world):
     """Aborted transactions are the last of the log, in all partitions, behind blocks that are made again."""
     world.producer.pause()
@@ -408,7 +471,7 @@ def aborted(world):
         raise Missed("no insert was under way")
 
 
-@deed("topic-made-again", needs=("direct",))
+@deed("topic-made-again")
 def topic_made_again(world):
     """A topic is deleted and made again with a longer log while a member of its own reads it: the member says so, or its rows
     are right."""

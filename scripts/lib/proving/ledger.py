@@ -43,7 +43,7 @@ class Producer(threading.Thread):
         self.sent, self.stopping = 0, False
         self.resting, self.rested = threading.Event(), threading.Event()
         self.client = Client({"bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 5,
-                              "delivery.timeout.ms": 120000, "reconnect.backoff.max.ms": 500,
+                              "delivery.timeout.ms": 120000, "reconnect.backoff.max.ms": 500, "log_level": 2,
                               "topic.metadata.refresh.interval.ms": 5000})
 
     def value(self, number):

@@ -1,7 +1,8 @@
 """A member of the group: one `sinkctl run`, its configuration, its way to ClickHouse, and its supervisor."""
 import json, os, signal, subprocess, sys, time, urllib.request
 from .http_proxy import HTTPProxy
-from .servers import free_ports
+from .clock import Clock
+from .servers import child, free_ports
 
 CONFIGURATION = """kafka:
   brokers: ["{brokers}"]
@@ -34,6 +35,10 @@ class Member:
         self.environment = dict(os.environ)
         if options.librdkafka:
             self.environment["LD_LIBRARY_PATH"] = options.librdkafka
+        self.clock = None
+        if Clock.library:
+            self.clock = Clock(os.path.join(directory, instance + ".clock"))
+            self.environment.update(self.clock.environment)
         with open(self.path, "w") as file:
             file.write(CONFIGURATION.format(brokers=brokers, group="prove-" + topic, instance=instance, session=options.session,
                                             http=self.proxy.port, topic=topic, delivery=delivery or options.delivery,
@@ -44,8 +49,8 @@ class Member:
     def start(self):
         self.starts.append(time.time())
         self.proxy.run = len(self.starts)
-        self.process = subprocess.Popen([self.options.sinkctl, "run", "--config", self.path], stdout=self.log, stderr=self.log,
-                                        env=self.environment)
+        self.process = child([self.options.sinkctl, "run", "--config", self.path], stdout=self.log, stderr=self.log,
+                             env=self.environment)
 
     def kill(self):
         self.process.kill()

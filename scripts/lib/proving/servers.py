@@ -4,6 +4,24 @@ import os, re, shutil, signal, socket, subprocess, sys, threading, time, urllib.
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 
+STARTED = []
+
+
+def child(arguments, **options):
+    """A process that `end_children` ends, whatever happens before."""
+    process = subprocess.Popen(arguments, **options)
+    STARTED.append(process)
+    return process
+
+
+def end_children():
+    for process in STARTED:
+        if process.poll() is None:
+            process.kill()
+    for process in STARTED:
+        process.wait()
+
+
 def free_ports(count):
     held = [socket.socket() for _ in range(count)]
     for each in held:
@@ -37,16 +55,24 @@ class Front:
     whole = "CRC32(text) = `check`"
 
     def __init__(self, directory):
-        log = open(os.path.join(directory, "front.log"), "w")
-        self.process = subprocess.Popen([os.path.join(ROOT, "scripts/clickhouse-front")], stdout=subprocess.PIPE,
-                                        stderr=log, text=True)
+        self.directory = directory
+        self.port, = free_ports(1)
+        self.start()
+
+    def start(self):
+        """Also after `kill`, with its data and on its port."""
+        log = open(os.path.join(self.directory, "front.log"), "a")
+        self.process = child([os.path.join(ROOT, "scripts/clickhouse-front"), "--port", str(self.port),
+                              "--data", os.path.join(self.directory, "front")], stdout=subprocess.PIPE, stderr=log, text=True)
         for line in self.process.stdout:
-            found = re.search(r"ready on http://127.0.0.1:(\d+)", line)
-            if found:
+            if re.search(r"ready on http://127.0.0.1:\d+", line):
                 threading.Thread(target=self.process.stdout.read, daemon=True).start()
-                self.port = int(found.group(1))
                 return
         sys.exit("scripts/clickhouse-front did not start: see " + log.name)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
 
     def bytes(self, sql):
         request = urllib.request.Request("http://127.0.0.1:%d" % self.port, data=sql.encode())
@@ -68,15 +94,20 @@ class OldServer(Front):
       <profile>default</profile><quota>default</quota></default></users><quotas><default/></quotas></yandex>"""
 
     def __init__(self, directory):
-        program = shutil.which("clickhouse-server", path="/usr/sbin:/usr/bin") or sys.exit("there is no clickhouse-server here")
+        self.directory = directory
+        self.program = shutil.which("clickhouse-server", path="/usr/sbin:/usr/bin") or sys.exit("there is no clickhouse-server here")
+        self.configuration = os.path.join(directory, "clickhouse", "config.xml")
         home = os.path.join(directory, "clickhouse")
         os.mkdir(home)
         self.port, = free_ports(1)
         for name, text in (("config.xml", self.CONFIGURATION % (self.port, home, home)), ("users.xml", self.USERS)):
             with open(os.path.join(home, name), "w") as file:
                 file.write(text)
-        self.process = subprocess.Popen([program, "--config-file=" + os.path.join(home, "config.xml")],
-                                        stdout=open(os.path.join(directory, "clickhouse.log"), "w"), stderr=subprocess.STDOUT)
+        self.start()
+
+    def start(self):
+        self.process = child([self.program, "--config-file=" + self.configuration],
+                             stdout=open(os.path.join(self.directory, "clickhouse.log"), "a"), stderr=subprocess.STDOUT)
         wait_open(self.port)
 
 
@@ -109,7 +140,7 @@ class Kafka:
         self.brokers = "127.0.0.1:%d" % self.front if fault_proxy or toxiproxy else self.direct
 
     def start(self):
-        self.process = subprocess.Popen(self.arguments, stdout=self.log, stderr=self.log)
+        self.process = child(self.arguments, stdout=self.log, stderr=self.log)
         wait_open(self.port)
         wait_open(self.via)
 
@@ -126,9 +157,6 @@ class Kafka:
         time.sleep(seconds)
         self.process.send_signal(signal.SIGCONT)
 
-    def processes(self):
-        return [each for each in (self.process, self.network and self.network.process, self.faults and self.faults.process) if each]
-
 
 class KafkaFaults:
     """The proxy that reads Kafka's protocol: holds, loses, repeats and refuses single requests of the group."""
@@ -137,8 +165,8 @@ class KafkaFaults:
     def __init__(self, script, port, target, log):
         self.control, = free_ports(1)
         self.log = log
-        self.process = subprocess.Popen([sys.executable, script, str(port), str(target), str(self.control), log],
-                                        stderr=open(log + ".errors", "w"))
+        self.process = child([sys.executable, script, str(port), str(target), str(self.control), log],
+                             stderr=open(log + ".errors", "w"))
         wait_open(self.control)
         wait_open(port)
 
@@ -185,8 +213,8 @@ class Network:
 
     def __init__(self, program, port, target):
         self.control, = free_ports(1)
-        self.process = subprocess.Popen([program, "-host", "127.0.0.1", "-port", str(self.control)],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = child([program, "-host", "127.0.0.1", "-port", str(self.control)],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_open(self.control)
         self.target, self.count = target, 0
         self.listen(port)
