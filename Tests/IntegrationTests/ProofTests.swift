@@ -32,7 +32,8 @@ extension RealBrokerTests {
       "server-resets", "server-resets-late", "server-spoils", "server-stalls", "server-drips", "server-exception-200",
     ]
     private static let broker = [
-      "kill-rebalance", "broker-killed", "suspend", "aborted", "topic-made-again", "twin",
+      "kill-rebalance", "broker-killed", "suspend", "aborted", "topic-made-again", "twin", "server-killed",
+      "clock-skewed", "clock-jumps", "clock-far",
     ]
     private static let proxies = [
       "kill-declare-held", "kill-declare-lost", "kill-declare-written", "commit-held", "commit-lost",
