@@ -57,6 +57,9 @@ struct DeliveryTarget: Sendable, Equatable {
   /// An intent may be inserted again, blindly, up to this age.
   var blindAge: Duration { horizon / 4 }
 
+  /// By how much the clocks of hosts that share a group may differ.
+  static let clockTolerance: Duration = .seconds(60)
+
   /// No token is remembered: a block whose outcome is unknown is counted, and what is missing of it made again.
   var isCounted: Bool { horizon == .zero }
 

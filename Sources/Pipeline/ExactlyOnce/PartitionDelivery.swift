@@ -166,7 +166,11 @@ struct PartitionDelivery: Sendable {
     blocks[index].stage = .resolving(notBefore: now.monotonic + rules.silence)
   }
 
-  func isOld(_ intent: Intent, _ now: Moment) -> Bool { age(intent, now) >= target.blindAge }
+  /// Also where it was declared in our future: one of the two clocks is wrong, and the block may be of any age.
+  func isOld(_ intent: Intent, _ now: Moment) -> Bool {
+    let ahead = Duration.seconds((intent.declaredAt ?? now.wallSeconds) - now.wallSeconds)
+    return ahead > DeliveryTarget.clockTolerance || age(intent, now) >= target.blindAge
+  }
 
   func age(_ intent: Intent, _ now: Moment) -> Duration {
     .seconds(max(0, now.wallSeconds - (intent.declaredAt ?? now.wallSeconds)))

@@ -182,6 +182,16 @@ import Testing
     #expect(bench.machine.partitions[1]?.blocks.first?.intent.token == old.token)
   }
 
+  /// Clocks of hosts agree to within a minute. Where they do not, the age of a block is not known: it is counted.
+  @Test(arguments: [(ahead: 60, isCounted: false), (ahead: 61, isCounted: true)])
+  func anIntentOfTheFutureIsResolved(_ clock: (ahead: Int64, isCounted: Bool)) throws {
+    var bench = Bench()
+    let intent = Self.intent(5, 9, declaredAt: bench.now.wallSeconds + clock.ahead)
+    let actions = try bench.open(Self.held([intent], at: 5))
+    #expect(actions.contains(.count(1, block: 1, first: 5, last: 9)) == clock.isCounted)
+    #expect(actions.contains(.read(1, from: 5, through: 9, isDead: false)) == !clock.isCounted)
+  }
+
   @Test func someOfTheRowsIsAPersonsMatter() throws {
     var bench = Bench()
     let old = Self.intent(5, 9, declaredAt: 1_699_999_000)
