@@ -32,7 +32,7 @@ def free_ports(count):
     return ports
 
 
-def wait_open(port, seconds=60):
+def wait_open(port, seconds=180):
     deadline = time.time() + seconds
     while time.time() < deadline:
         with socket.socket() as probe:
