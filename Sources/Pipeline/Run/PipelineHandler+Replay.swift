@@ -150,10 +150,35 @@ extension PipelineHandler {
       partition.replay.cursor = through + 1
       complete(partition, control)
     } else {
+      endsEarly(partition, through, control)
+    }
+  }
+
+  /// The log seems to end before a block that was read from it. A leader that has just been elected may not know yet how far
+  /// its predecessor's readers were let (KIP-207): to a fetch that is an end, while a question for its offsets waits.
+  private mutating func endsEarly(
+    _ partition: AssignedPartition, _ through: Int64, _ control: borrowing ConsumerControl
+  ) {
+    do throws(KafkaError) {
+      guard try control.watermarks(partition.topicPartition, timeout: Self.readPatience).high <= through else { return }
       let now = moment(control)
       exactly?.tell { $0.truncated(partition.id, now) }
       perform(control)
+    } catch {
+      lookAgain(partition, error, control)
     }
+  }
+
+  /// Has the same end or gap told once more.
+  private func lookAgain(
+    _ partition: AssignedPartition, _ error: KafkaError, _ control: borrowing ConsumerControl
+  ) {
+    context.logger.warning(
+      "the log of a partition could not be asked for its offsets",
+      ["partition": partition.topicPartition.description, "error": error.message])
+    let position = partition.ledger.position
+    attempt("seek") { () throws(KafkaError) in try control.seek(partition.topicPartition, to: position) }
+    partition.replay.sought(position, in: turn)
   }
 
   mutating func outOfRange(_ lost: TopicPartition, _ control: borrowing ConsumerControl) {
@@ -172,10 +197,7 @@ extension PipelineHandler {
       }
       perform(control)
     } catch {
-      context.logger.warning(
-        "the log of a partition could not be asked for its offsets",
-        ["partition": lost.description, "error": error.message])
-      attempt("seek") { () throws(KafkaError) in try control.seek(lost, to: partition.ledger.position) }
+      lookAgain(partition, error, control)
     }
   }
 }
