@@ -64,6 +64,10 @@ public final class Pipeline: Sendable {
       else { return sum }
       return sum + Int(value)
     }
+    for sample in samples where sample.metric == PipelineMetric.deduplicationHorizon {
+      guard case .number(let seconds) = sample.value else { continue }
+      status.deduplicationHorizons[sample.labelValues[0]] = .seconds(Int(seconds))
+    }
     status.tombstones = total(PipelineMetric.tombstones)
     status.recordsFiltered = total(PipelineMetric.recordsFiltered)
     status.deadLetters = total(PipelineMetric.deadLetters)

@@ -180,6 +180,7 @@ extension RealServerTests {
           let horizon = sink.value(PipelineMetric.deduplicationHorizon)
           return horizon > 0 && horizon < 120
         }
+        #expect(sink.status.deduplicationHorizons[name].map { $0 < .seconds(120) } == true)
         _ = await sink.stop()
         #expect(sink.lines.contains { $0.contains("tokens are forgotten too soon") })
       }

@@ -109,6 +109,7 @@ extension RealBrokerTests {
         #expect(offsets.membership?.members.first?.instanceID == "one")
         #expect(offsets.partitions.first?.committed == 1000 && offsets.lag == 0)
         #expect(offsets.partitions.first?.commit == .intents)
+        #expect(offsets.notes == [], "the rate of tokens among others is measured")
         // While it runs nothing can be set.
         let plan = try await pipeline.plan(OffsetReset(to: .earliest))
         #expect(plan.steps.first?.again == 1000)

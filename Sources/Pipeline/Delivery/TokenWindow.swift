@@ -32,5 +32,30 @@ struct TokenRate: Sendable {
   }
 
   var rate: Double { minutes.reduce(Self.assumed) { max($0, $1.rate) } }
+}
 
+/// What `system.parts` shows of it: the parts that merges have not made, also those that they have replaced, which a server
+/// keeps for eight minutes.
+extension TokenRate {
+  private static func query(_ columns: String, _ table: TableName, _ span: Duration) -> String {
+    "SELECT \(columns) FROM system.parts WHERE database = \(TableName.literal(table.database ?? "")) "
+      + "AND table = \(TableName.literal(table.table)) AND level = 0 AND modification_time > now() - \(Int(span.seconds))"
+  }
+
+  /// - Parameter table: with its database.
+  /// - Returns: nil where the server does not say.
+  static func newParts(of table: TableName, in span: Duration, _ client: ClickHouseClient) async -> Int? {
+    let text = try? await client.queryText(query("count()", table, span))
+    return text.flatMap { Int($0.trimmed) }
+  }
+
+  /// Tokens a second in the busiest of the last eight minutes.
+  /// - Parameter table: with its database.
+  /// - Returns: nil where the server does not say.
+  static func busiestMinute(of table: TableName, _ client: ClickHouseClient) async -> Double? {
+    let minutes =
+      query("count() AS parts", table, .seconds(480)) + " GROUP BY toStartOfMinute(modification_time)"
+    let text = try? await client.queryText("SELECT max(parts) FROM (\(minutes))")
+    return text.flatMap { Int($0.trimmed) }.map { Double($0) / 60 }
+  }
 }

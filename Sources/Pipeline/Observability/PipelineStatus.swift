@@ -50,6 +50,9 @@ public struct PipelineStatus: Sendable, Equatable {
   public var partitions: [Partition] = []
   /// Tables that refuse inserts until a person mends it, with ClickHouse's words.
   public var alarms: [Alarm] = []
+  /// Under exactly once, how long each table remembers an insert at the rate that is measured: the least of its own window
+  /// and those of its views' targets and its dead letters. Empty before the first measurement.
+  public var deduplicationHorizons: [String: Duration] = [:]
   public var recordsReceived = 0
   public var bytesReceived = 0
   public var rowsInserted = 0

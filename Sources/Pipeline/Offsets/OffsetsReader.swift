@@ -97,12 +97,31 @@ struct OffsetsReader {
         }
         if let index { tables[index] = route }
       }
+      var notes = survey.findings.map { "\($0.setting): \($0.message)" }
+      for (index, route) in tables { tables[index]?.delivery = await measured(route, &notes) }
       let delivery = survey.findings.isEmpty ? survey.delivery.guarantee : configuration.wantedDelivery ?? .exactlyOnce
-      return (tables, delivery, survey.findings.map { "\($0.setting): \($0.message)" })
+      return (tables, delivery, Set(notes).sorted())
     } catch {
       // Taken for the one in which something can stand still.
       return ([:], .exactlyOnce, ["how long blocks may be sent again is not known: \(error.message)"])
     }
+  }
+
+  /// How long the table remembers tokens, at the rate of the busiest minute that the server still shows.
+  private func measured(_ route: ResolvedRoute, _ notes: inout [String]) async -> DeliveryTable? {
+    guard var delivery = route.delivery, !delivery.windows.isEmpty else { return route.delivery }
+    var horizons: [Duration] = []
+    for window in delivery.windows {
+      let rate = await TokenRate.busiestMinute(of: window.table, client)
+      if rate == nil {
+        notes.append(
+          "how fast tokens of \(window.table) are used up is not known (system.parts cannot be read): "
+            + "\(Int(TokenRate.assumed)) a second are assumed")
+      }
+      horizons.append(window.horizon(at: max(TokenRate.assumed, rate ?? 0)))
+    }
+    delivery.horizon = horizons.min() ?? delivery.horizon
+    return delivery
   }
 
   /// - Throws: `unknownTopicOrPartition` where there is not one topic.

@@ -4,12 +4,9 @@ internal import SinkThreads
 internal import Synchronization
 
 /// Measures how fast the tables' tokens are used up, by all who insert, and says how long each is remembered at that rate.
-///
-/// An insert uses a token for each part that it makes. `system.parts` shows the parts of the last minutes, also those that
-/// merges have replaced.
+/// An insert uses a token for each part that it makes.
 final class WindowWatch: Sendable {
   private static let interval = Duration.seconds(30)
-  /// The server keeps replaced parts for eight minutes.
   private static let span = Duration.seconds(60)
 
   private struct Watched {
@@ -57,7 +54,7 @@ final class WindowWatch: Sendable {
     var watched = tables.map { Watched(name: $0.name, windows: $0.windows) }
     while !Task.isCancelled {
       for window in Set(watched.flatMap(\.windows)) {
-        if let parts = await newParts(of: window.table) {
+        if let parts = await TokenRate.newParts(of: window.table, in: Self.span, client) {
           rates[window.table, default: TokenRate()].note(parts, in: Self.span, time.monotonic())
         }
       }
@@ -82,13 +79,5 @@ final class WindowWatch: Sendable {
         "table": table.name, "window_of": least.table.description, "tokens": "\(least.tokens)",
         "tokens_a_second": "\(rate(least))", "remembered_for": "\(horizon)",
       ])
-  }
-
-  /// - Returns: nil where the server does not say.
-  private func newParts(of table: TableName) async -> Int? {
-    let text = try? await client.queryText(
-      "SELECT countIf(level = 0) FROM system.parts WHERE database = \(TableName.literal(table.database ?? "")) "
-        + "AND table = \(TableName.literal(table.table)) AND modification_time > now() - \(Int(Self.span.seconds))")
-    return text.flatMap { Int($0.trimmed) }
   }
 }

@@ -1,3 +1,4 @@
+internal import ClickHouseClient
 internal import KafkaClient
 internal import Pipeline
 
@@ -41,6 +42,7 @@ enum StatusText {
               for topic in route.topics { json.element(topic) }
             }
             json.field("table", route.table)
+            json.field("deduplication_horizon_seconds", horizon(of: route.table, status))
             json.field("delivery", (route.delivery ?? status.delivery?.guarantee)?.rawValue)
           }
         }
@@ -60,5 +62,10 @@ enum StatusText {
       }
     }
     return json.text
+  }
+
+  private static func horizon(of table: String, _ status: PipelineStatus) -> Int? {
+    let name = (try? TableName(table))?.description ?? table
+    return status.deduplicationHorizons[name].map { Int($0.components.seconds) }
   }
 }
