@@ -189,6 +189,31 @@ extension RealServerTests {
       }
     }
 
+    /// Defaults of the user's profile that would undo tokens are overruled: one that switches them off, and one that cuts
+    /// blocks into pieces, each with a token of its own.
+    @Test func aProfileDoesNotUndoTokens() async throws {
+      let servers = try SharedServers.required()
+      let name = "once_profile"
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      _ = try await clickhouse.queryText(
+        "CREATE TABLE \(name) (id UInt64) ENGINE = MergeTree ORDER BY id SETTINGS non_replicated_deduplication_window = 9"
+      )
+      _ = try await clickhouse.queryText(
+        "SET deduplicate_insert = 'disable', use_strict_insert_block_limits = 1, max_insert_block_size = 10")
+      var block = try await clickhouse.emptyBlock(for: name)
+      for id in 0..<100 { try block.appendRow(["id": .uint(UInt64(id))]) }
+      var accepted = 0
+      for _ in 0..<2 {
+        if case .accepted = await clickhouse.insert(block, deduplicationToken: "once") { accepted += 1 }
+      }
+      let rows = try await clickhouse.queryText("SELECT count() FROM \(name)")
+      let pieces = try await clickhouse.queryText("SELECT countIf(level = 0) FROM system.parts WHERE table = '\(name)'")
+      _ = try await clickhouse.queryText(
+        "SET deduplicate_insert = DEFAULT, use_strict_insert_block_limits = DEFAULT, max_insert_block_size = DEFAULT")
+      #expect(accepted == 2 && rows == "100\n" && pieces == "1\n", "\(accepted) of two accepted, rows \(rows)")
+    }
+
     // MARK: Views
 
     private static let window = "SETTINGS non_replicated_deduplication_window = 10000"

@@ -97,6 +97,10 @@ extension ClickHouseClient {
       // Since 26.2 asynchronous inserts are the default: they would cut and merge our blocks.
       ("async_insert", "0"),
       ("insert_deduplicate", "1"),
+      // Where it is known it overrules the one above: a profile with `disable` would double every repeated block.
+      ("deduplicate_insert", "enable"),
+      // A block would be cut by the profile's sizes, each piece with a token of its own: other sizes, other pieces.
+      ("use_strict_insert_block_limits", "0"),
       ("deduplicate_blocks_in_dependent_materialized_views", "1"),
       ("http_write_exception_in_output_format", "0"),
     ].filter { $0.0 == "wait_end_of_query" || known.contains($0.0) }
@@ -105,7 +109,8 @@ extension ClickHouseClient {
   }
 
   static let wantedSettings = [
-    "async_insert", "insert_deduplicate", "deduplicate_blocks_in_dependent_materialized_views",
+    "async_insert", "insert_deduplicate", "deduplicate_insert", "use_strict_insert_block_limits",
+    "deduplicate_blocks_in_dependent_materialized_views",
     "http_write_exception_in_output_format", "insert_deduplication_token", "input_format_null_as_default",
     "select_sequential_consistency",
   ]
