@@ -49,21 +49,33 @@ def tool(variable, name):
     return path if os.access(path, os.R_OK) else None
 
 
+class ZooKeeper:
+    """scripts/zookeeper, for Replicated tables."""
+
+    def __init__(self, directory):
+        self.process = child([os.path.join(ROOT, "scripts/zookeeper"), "start", os.path.join(directory, "zookeeper")],
+                             stdout=subprocess.PIPE, text=True)
+        found = re.match(r"ready on (\S+)", self.process.stdout.readline())
+        self.address = found.group(1) if found else sys.exit("scripts/zookeeper did not start")
+
+
 class Front:
     """scripts/clickhouse-front, on the engine of a 26.x server."""
     # What a row's text must be.
     whole = "CRC32(text) = `check`"
 
-    def __init__(self, directory):
+    def __init__(self, directory, zookeeper=None):
         self.directory = directory
         self.port, = free_ports(1)
+        self.options = ["--zookeeper", zookeeper.address] if zookeeper else []
         self.start()
 
     def start(self):
         """Also after `kill`, with its data and on its port."""
         log = open(os.path.join(self.directory, "front.log"), "a")
         self.process = child([os.path.join(ROOT, "scripts/clickhouse-front"), "--port", str(self.port),
-                              "--data", os.path.join(self.directory, "front")], stdout=subprocess.PIPE, stderr=log, text=True)
+                              "--data", os.path.join(self.directory, "front")] + self.options,
+                             stdout=subprocess.PIPE, stderr=log, text=True)
         for line in self.process.stdout:
             if re.search(r"ready on http://127.0.0.1:\d+", line):
                 threading.Thread(target=self.process.stdout.read, daemon=True).start()
@@ -89,18 +101,21 @@ class OldServer(Front):
     CONFIGURATION = """<yandex><logger><level>warning</level><console>1</console></logger><http_port>%d</http_port>
       <listen_host>127.0.0.1</listen_host><path>%s/</path><tmp_path>%s/tmp/</tmp_path><users_config>users.xml</users_config>
       <default_profile>default</default_profile><default_database>default</default_database><timezone>UTC</timezone>
-      <mark_cache_size>5368709</mark_cache_size></yandex>"""
+      <mark_cache_size>5368709</mark_cache_size>%s</yandex>"""
+    REPLICATION = """<zookeeper><node><host>%s</host><port>%s</port></node></zookeeper>
+      <interserver_http_host>127.0.0.1</interserver_http_host><interserver_http_port>%d</interserver_http_port>"""
     USERS = """<yandex><profiles><default/></profiles><users><default><password/><networks><ip>127.0.0.1</ip></networks>
       <profile>default</profile><quota>default</quota></default></users><quotas><default/></quotas></yandex>"""
 
-    def __init__(self, directory):
+    def __init__(self, directory, zookeeper=None):
         self.directory = directory
         self.program = shutil.which("clickhouse-server", path="/usr/sbin:/usr/bin") or sys.exit("there is no clickhouse-server here")
         self.configuration = os.path.join(directory, "clickhouse", "config.xml")
         home = os.path.join(directory, "clickhouse")
         os.mkdir(home)
-        self.port, = free_ports(1)
-        for name, text in (("config.xml", self.CONFIGURATION % (self.port, home, home)), ("users.xml", self.USERS)):
+        self.port, other = free_ports(2)
+        more = self.REPLICATION % (*zookeeper.address.split(":"), other) if zookeeper else ""
+        for name, text in (("config.xml", self.CONFIGURATION % (self.port, home, home, more)), ("users.xml", self.USERS)):
             with open(os.path.join(home, name), "w") as file:
                 file.write(text)
         self.start()
