@@ -49,7 +49,7 @@ extension RealBrokerTests {
           "--session", "3", "--pace", "0.1", "--rate", "500", "--seed", "\(seed)",
         ] + options)
       defer { run.stop() }
-      try await run.waitUntilEnd(within: .seconds(200))
+      try await run.waitUntilEnd(within: .seconds(270))
       let output = run.output
       let line = try #require(output.split(separator: "\n").last { $0.hasPrefix("{") }, "seed \(seed): \(output)")
       let found = try JSONDecoder().decode(Verdict.self, from: Data(line.utf8))

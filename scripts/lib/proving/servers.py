@@ -63,6 +63,8 @@ class Front:
     """scripts/clickhouse-front, on the engine of a 26.x server."""
     # What a row's text must be.
     whole = "CRC32(text) = `check`"
+    # How often it ended by itself.
+    ended = 0
 
     def __init__(self, directory, zookeeper=None):
         self.directory = directory
@@ -85,6 +87,14 @@ class Front:
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+    def ensure(self):
+        """One that ended by itself is started again, as a supervisor does; returns its exit code."""
+        code = self.process.poll()
+        if code is not None:
+            self.ended += 1
+            self.start()
+        return code
 
     def bytes(self, sql):
         request = urllib.request.Request("http://127.0.0.1:%d" % self.port, data=sql.encode())
