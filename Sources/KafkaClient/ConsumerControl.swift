@@ -54,6 +54,13 @@ public struct ConsumerControl: ~Copyable {
     try core.committedOffsets(partitions, timeout: timeout)
   }
 
+  /// The ids of these topics, asked from the controller. Blocks at most for `timeout`.
+  /// - Returns: nothing for topics that are not there and from brokers before 2.8, which give topics no ids; nil where
+  ///   librdkafka cannot ask (before 2.3).
+  public func topicIDs(_ topics: [String], timeout: Duration) throws(KafkaError) -> [String: TopicID]? {
+    try core.topicIDs(topics, timeout: timeout)
+  }
+
   /// The first offset that the partition still has and the one after the last, asked from its leader; with
   /// `readCommitted` the end is the last stable offset. Blocks at most for `timeout`.
   public func watermarks(

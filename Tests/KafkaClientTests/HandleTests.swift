@@ -49,6 +49,41 @@ extension RealKafkaTests {
       }
     }
 
+    /// Older libraries than 2.3 cannot ask.
+    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    func aTopicMadeAgainHasAnotherID(version: String) async throws {
+      let broker = try RealKafka.broker(version).bootstrap
+      let topic = try await makeTopic(on: broker)
+      let run = try BackgroundRun(.quick(broker, topic), .topics([topic]))
+      try await eventually("the partition") { !run.journal.now.given.isEmpty }
+      let first = try await ids([topic, "not there"], run)
+      guard KafkaLibrary.versionNumber >= 0x0203_00ff else {
+        #expect(first == nil)
+        return try await run.stop()
+      }
+      #expect(first?.keys.sorted() == [topic])
+      // Answers that come after their time are dropped: those of a group's coordinator abort the process.
+      let late = try await run.journal.ask { control in
+        (0..<300).count { _ in
+          (try? control.topicIDs([topic], timeout: .milliseconds(Int64.random(in: 0...1)))) == nil
+        }
+      }
+      #expect(try await ids([topic], run) == first)
+      #expect(late > 0)
+      let admin = try KafkaAdmin(brokers: [broker])
+      try await admin.deleteTopic(topic, within: .patience)
+      try await eventually("the topic is gone") { try await ids([topic], run)?.isEmpty == true }
+      try await eventually("the topic again") {
+        (try? await admin.createTopic(topic, partitions: 1, within: .patience)) != nil
+      }
+      try await eventually("another id") { try await ids([topic], run)?[topic].map { $0 != first?[topic] } == true }
+      try await run.stop()
+    }
+
+    private func ids(_ topics: [String], _ run: BackgroundRun) async throws -> [String: TopicID]? {
+      try await run.journal.ask { try $0.topicIDs(topics, timeout: .seconds(10)) }
+    }
+
     @Test(.timeLimit(.minutes(5)))
     func aHandlerThatTakesTooLongLosesItsPartitionsAndGetsThemBack() async throws {
       let broker = try RealKafka.broker("3.9.2").bootstrap

@@ -102,6 +102,10 @@ extension ConsumerCore {
     return try native.committed(partitions, timeout: timeout)
   }
 
+  func topicIDs(_ topics: [String], timeout: Duration) throws(KafkaError) -> [String: TopicID]? {
+    try native.topicIDs(topics, timeout: timeout)
+  }
+
   func watermarks(_ partition: TopicPartition, timeout: Duration) throws(KafkaError) -> (low: Int64, high: Int64) {
     try native.watermarks(partition, timeout: timeout)
   }

@@ -203,6 +203,11 @@ extension NativeConsumer {
     return list.offsets("committed offset of")
   }
 
+  func topicIDs(_ topics: [String], timeout: Duration) throws(KafkaError) -> [String: TopicID]? {
+    guard let describer = unsafe TopicDescriber.loaded else { return nil }
+    return try unsafe describer.ids(of: topics, handle, timeout: timeout)
+  }
+
   func watermarks(_ partition: TopicPartition, timeout: Duration) throws(KafkaError) -> (low: Int64, high: Int64) {
     var low: Int64 = -1
     var high: Int64 = -1

@@ -1,3 +1,5 @@
+internal import KafkaClient
+internal import SinkBytes
 internal import SinkThreads
 
 /// The times that the delivery state machines are bound by.
@@ -41,8 +43,8 @@ struct DeliveryTarget: Sendable, Equatable {
   let fingerprint: UInt64
   /// How long the table is sure to remember a token.
   var horizon: Duration
-  /// A hash of the ids of cluster and topic, its top bit set; nil where they cannot be asked for.
-  let lineage: UInt64?
+  /// A hash of the topic's id, its top bit set; nil where that cannot be asked for.
+  var lineage: UInt64?
   /// A random number, its top bit clear: no token of before comes again where a partition is read anew.
   let freshLineage: UInt64
 
@@ -63,7 +65,12 @@ struct DeliveryTarget: Sendable, Equatable {
   /// No token is remembered: a block whose outcome is unknown is counted, and what is missing of it made again.
   var isCounted: Bool { horizon == .zero }
 
-  /// Marks a lineage that ids were hashed into.
+  static func lineage(of topic: TopicID) -> UInt64 {
+    let hash = unsafe [topic.high, topic.low].withUnsafeBytes { unsafe CityHash128.hash($0) }
+    return hash.high | identifiedBit
+  }
+
+  /// Marks a lineage that an id was hashed into.
   static let identifiedBit: UInt64 = 1 << 63
   /// What of such a lineage names the log; the rest is drawn.
   static let identityMask: UInt64 = ~0 << 32

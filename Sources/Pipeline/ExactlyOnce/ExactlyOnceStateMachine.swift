@@ -165,6 +165,19 @@ struct ExactlyOnceStateMachine: Sendable {
     return actions + advance(now)
   }
 
+  /// The ids of the topics of these partitions, asked for after what the group holds: to be told before that.
+  mutating func identified(_ logs: [(id: Int, lineage: UInt64)], _ now: Moment) -> [DeliveryAction] {
+    var actions: [DeliveryAction] = []
+    for (id, lineage) in logs where partitions[id]?.phase != .stopped {
+      do throws(DeliveryFault) {
+        try partitions[id]?.identify(lineage)
+      } catch {
+        actions += stop(id, error)
+      }
+    }
+    return actions
+  }
+
   mutating func readFailed(_ now: Moment) -> [DeliveryAction] {
     nextTry = now.monotonic + .milliseconds(200)
     return []

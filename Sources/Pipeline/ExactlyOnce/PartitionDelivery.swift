@@ -103,11 +103,21 @@ struct PartitionDelivery: Sendable {
     claimNotBefore = now.monotonic + min(.seconds(5), .milliseconds(100) * (1 << min(claimRefusals - 2, 6)))
   }
 
+  /// The topic's id, as it is now.
+  mutating func identify(_ present: UInt64) throws(DeliveryFault) {
+    let carried = phase != .reading && lineage & DeliveryTarget.identifiedBit != 0 ? lineage : nil
+    if let known = target.lineage ?? carried, (known ^ present) & DeliveryTarget.identityMask != 0 {
+      throw .otherLog(committed: known, present: present)
+    }
+    target.lineage = present
+  }
+
   /// - Parameter start: where to begin where the group holds nothing.
   mutating func takeOver(_ found: Snapshot?, start: Int64, number: inout Int) throws(DeliveryFault) {
     written = found
     isDirty = true
     guard let found else {
+      lineage = target.lineageAnew
       position = start
       phase = .claiming
       return
@@ -135,7 +145,7 @@ struct PartitionDelivery: Sendable {
   private func carried(_ committed: UInt64) throws(DeliveryFault) -> UInt64 {
     guard committed != 0 else { return target.lineageAnew }
     guard let present = target.lineage else { return committed }
-    // A number that was drawn while the ids could not be asked for gives way to them.
+    // A number that was drawn while the id could not be asked for gives way to it.
     guard committed & DeliveryTarget.identifiedBit != 0 else { return target.lineageAnew }
     guard (committed ^ present) & DeliveryTarget.identityMask == 0 else {
       throw .otherLog(committed: committed, present: present)

@@ -14,6 +14,8 @@ struct ExactlyOnceDesk {
   var held: [Int: HeldBlock] = [:]
   /// Shared blocks that are being made again, with the parts that have been read: one at a time.
   var gathered: [Int: BlockDraft] = [:]
+  /// After a topic's id could not be had.
+  var identifiesNotBefore: MonotonicInstant?
   var commit: CommitID?
   var commitIssuedAt = MonotonicInstant(nanoseconds: 0)
   var patience: CommitPatience

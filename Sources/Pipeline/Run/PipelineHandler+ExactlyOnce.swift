@@ -8,6 +8,9 @@ extension PipelineHandler {
   /// How long the thread waits for the broker at a time.
   static var readPatience: Duration { .seconds(3) }
 
+  private static var identityPatience: Duration { .seconds(1) }
+  private static var identityPause: Duration { .seconds(30) }
+
   func moment(_ control: borrowing ConsumerControl) -> Moment {
     Moment(monotonic: control.now, wallSeconds: (exactly?.time.wallNanoseconds() ?? 0) / 1_000_000_000)
   }
@@ -121,7 +124,28 @@ extension PipelineHandler {
       return
     }
     let now = moment(control)
+    identify(wanted, control)
     exactly?.tell { $0.offsetsRead(found, now) }
+  }
+
+  /// Which logs these are: a topic that was deleted and made again has another id. It is a help and not a need: the
+  /// controller that is asked may be down while all else goes on.
+  private mutating func identify(_ partitions: [AssignedPartition], _ control: borrowing ConsumerControl) {
+    if let notBefore = exactly?.identifiesNotBefore, control.now < notBefore { return }
+    let topics = Set(partitions.map(\.topicPartition.topic)).sorted()
+    do throws(KafkaError) {
+      guard let ids = try control.topicIDs(topics, timeout: Self.identityPatience) else { return }
+      let logs = partitions.compactMap { partition in
+        ids[partition.topicPartition.topic].map { (partition.id, DeliveryTarget.lineage(of: $0)) }
+      }
+      let now = moment(control)
+      exactly?.tell { $0.identified(logs, now) }
+    } catch {
+      context.logger.notice(
+        "the controller did not say topics' ids; one that was made again is told by the group's offsets alone meanwhile",
+        ["error": error.message])
+      exactly?.identifiesNotBefore = control.now + Self.identityPause
+    }
   }
 
   private mutating func commit(_ commits: [DeliveryCommit], _ control: borrowing ConsumerControl) {

@@ -291,6 +291,31 @@ import Testing
     #expect(bench.read(nil).contains(.stopped(1, .foreignCommit(offset: nil, metadata: ""))))
   }
 
+  @Test func aTopicWhoseIDChangesStops() throws {
+    let old = DeliveryTarget.identifiedBit | 5 << 32
+    let new = DeliveryTarget.identifiedBit | 6 << 32
+    var bench = Bench()
+    _ = bench.assign()
+    #expect(bench.machine.identified([(1, old)], bench.now) == [])
+    // What the claim writes names the topic.
+    let claim = Bench.commit(bench.read(nil))
+    let lineage = claim.flatMap { IntentMetadata($0.metadata, offset: $0.offset) }?.lineage
+    #expect(lineage.map { $0 >> 32 } == old >> 32)
+    _ = bench.machine.committed(.known, bench.now)
+    // The lower half of a hash says nothing.
+    #expect(bench.machine.identified([(1, old | 77)], bench.now) == [])
+    #expect(
+      bench.machine.identified([(1, new)], bench.now) == [
+        .pause(1), .stopped(1, .otherLog(committed: old | 77, present: new)),
+      ])
+
+    var next = Bench()
+    _ = next.assign()
+    #expect(next.machine.identified([(1, new)], next.now) == [])
+    let taken = next.read(claim)
+    #expect(taken == [.pause(1), .stopped(1, .otherLog(committed: try #require(lineage), present: new))])
+  }
+
   /// One that slept for longer than its session finds another member's claim: nothing is wrong with the group.
   @Test func anotherMembersClaimEndsTheHandleAndStopsNobody() throws {
     var bench = Bench()

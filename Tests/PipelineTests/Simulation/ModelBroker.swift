@@ -28,6 +28,7 @@ struct ModelBroker {
   var isTopicThere = true
   /// Grows when the topic is deleted and made again.
   var topicNumber = 0
+  var topicLineage: UInt64 { DeliveryTarget.identifiedBit | UInt64(topicNumber) << 32 }
   /// By instance id, which is the process's number.
   var members: [Int: Member] = [:]
   var generation = 0

@@ -81,9 +81,12 @@ final class ModelHandle {
     if let error = world.broker.validate(instance: process.index, member: member, generation: generation) {
       return error
     }
-    // A commit that outlives its topic and lands on the next one of that name passes for that one's: no rule tells, and the
-    // document says so.
-    if body.topic != world.broker.topicNumber { return .unknownTopic }
+    // A commit that outlives its topic and lands on the next one of that name passes for that one's: without ids no rule
+    // tells, and the document says so.
+    if body.topic != world.broker.topicNumber {
+      guard world.plan.knowsTopics else { return .unknownTopic }
+      world.note("a commit outlived its topic")
+    }
     var error: ModelBroker.CommitError?
     if !world.isHealed, world.random.chance(world.plan.refusedCommits) {
       error = world.random.chance(0.5) ? .rebalance : .oneRefused

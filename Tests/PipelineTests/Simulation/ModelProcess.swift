@@ -299,13 +299,14 @@ final class ModelProcess {
       guard self.life == life, isAlive else { return }
       let fails = isCut || !world.isHealed && world.random.chance(world.plan.failedReads)
       let found = fails ? nil : find(ids)
+      let known = identify(ids)
       let answer = { [unowned self] in
         isBlocked = false
         guard let found else {
           perform(machine.readFailed(moment))
           return
         }
-        perform(machine.offsetsRead(found, moment))
+        perform(machine.identified(known, moment) + machine.offsetsRead(found, moment))
       }
       if isSuspended {
         backlog.insert(
@@ -336,6 +337,11 @@ final class ModelProcess {
       list.append((id, held, Int64(world.plan.startsLatest ? log.entries.count : log.start)))
     }
     return list
+  }
+
+  private func identify(_ ids: [Int]) -> [(id: Int, lineage: UInt64)] {
+    guard world.plan.knowsTopics, world.plan.breakage != .identity, world.broker.isTopicThere else { return [] }
+    return ids.map { ($0, world.broker.topicLineage) }
   }
 
   private func takingPartsForWholes(_ held: PartitionDelivery.Snapshot) -> PartitionDelivery.Snapshot {

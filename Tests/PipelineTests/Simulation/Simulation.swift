@@ -21,6 +21,8 @@ struct SimulationPlan {
     case windowGuard
     /// What the group holds is not read back.
     case readBack
+    /// Topics' ids are not asked for where they could be.
+    case identity
     /// Who sees some parts of a shared block takes them for the whole block.
     case parts
     /// A request that was written for some of its partitions is taken for known.
@@ -62,6 +64,8 @@ struct SimulationPlan {
   /// An insert of which only one table partition's rows land.
   var cutInserts = 0.0
   var startsLatest = false
+  /// librdkafka and the brokers know topics' ids.
+  var knowsTopics = false
   var activeMilliseconds = 40_000
 
   /// - Parameter focus: a rule that the schedule should put to the test.
@@ -94,7 +98,12 @@ struct SimulationPlan {
     deployments = some(0.25, 0.06, &random)
     sharing = some(0.7, random.chance(0.5) ? 1 : 0.6, &random)
     cutInserts = some(0.15, 0.05, &random)
-    switch focus {
+    knowsTopics = random.chance(0.5)
+    self.focus(on: focus)
+  }
+
+  private mutating func focus(on rule: Breakage) {
+    switch rule {
     case .windowGuard:
       processes = 1
       crashes = 0.1
@@ -125,6 +134,16 @@ struct SimulationPlan {
     case .readBack:
       remaking = 0.05
       startsLatest = false
+      knowsTopics = false
+    case .identity:
+      processes = 2
+      remaking = 0.05
+      startsLatest = false
+      knowsTopics = true
+      stops = 0.2
+      longStops = 0
+      cuts = 0.1
+      lateCommits = 0.3
     case .silence:
       processes = 2
       partitions = 4
@@ -318,7 +337,7 @@ extension Simulation {
   func checkHeld(_ partition: Int) {
     guard let held = broker.held[partition], let required = requiredFrom[partition] else { return }
     let log = broker.logs[partition]
-    guard required.version == log.version else { return }
+    guard required.version == log.version, isOfThisLog(held) else { return }
     var from = required.offset
     if let seen = checkedTo[partition], seen.version == log.version { from = max(from, seen.offset) }
     let end = max(from, min(Int(held.offset), log.entries.count))
@@ -327,6 +346,14 @@ extension Simulation {
       guard isRequired(partition, log, offset), table.count(partition, log.version, offset) == 0 else { continue }
       fail("the group's offset of partition \(partition) is \(held.offset), but \(offset) is not in the table")
     }
+  }
+
+  /// A commit that has outlived its topic is nobody's progress: who takes it over sees that by the topic's id.
+  private func isOfThisLog(_ held: ModelBroker.Held) -> Bool {
+    guard plan.knowsTopics, plan.breakage != .identity,
+      let lineage = IntentMetadata(held.metadata, offset: held.offset)?.lineage
+    else { return true }
+    return (lineage ^ broker.topicLineage) & DeliveryTarget.identityMask == 0
   }
 
   private func isRequired(_ partition: Int, _ log: ModelLog, _ offset: Int) -> Bool {

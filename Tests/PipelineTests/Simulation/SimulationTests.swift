@@ -17,7 +17,7 @@ import Testing
     "commit unknown", "compaction", "counted: none", "counted: there", "crash", "cut", "cut short", "deduplicated",
     "deployment",
     "drained", "expired", "finished", "held by the lease", "lost", "refused", "replay", "retention", "revoked",
-    "session ended", "stop", "stopped: foreignCommit", "stored", "taken over", "topic made again",
+    "session ended", "stop", "stopped: foreignCommit", "stopped: otherLog", "stored", "taken over", "topic made again",
   ]
 
   @Test func everyOffsetOnce() async {
