@@ -22,7 +22,7 @@ import Testing
 
   @Test(arguments: [
     ([], "usage: sinkctl COMMAND"), (["chekc"], "no command 'chekc'; did you mean 'check'?"),
-    (["xyzzyxyzzy"], "no command 'xyzzyxyzzy' 'sinkctl --help' lists them"),
+    (["xyzzyxyzzy"], "no command 'xyzzyxyzzy'. 'sinkctl --help' lists them"),
     (["check", "--confg", "x"], "check has no option --confg; did you mean --config?"),
     (["check"], "check needs --config FILE"), (["check", "--config"], "--config needs its FILE"),
     (["check", "--config", "x", "--json=1"], "--json takes no value"), (["run", "-c", "x"], "'-c' is not an option"),

@@ -4,7 +4,8 @@ internal import SinkThreads
 /// Consumer groups, and where their logs begin and end.
 extension AdminCore {
   /// Asks with the handle of a consumer that subscribes to nothing and so joins nothing: librdkafka's own
-  /// ListConsumerGroupOffsets aborts the process when an answer comes after its time-out (librdkafka issue 4605).
+  /// ListConsumerGroupOffsets goes to the coordinator as DescribeConsumerGroups does, which aborts the process when an
+  /// answer comes after its time-out (librdkafka issue 4605), and times out on the mock cluster of 2.0.2.
   func committedOffsets(
     group: String, _ partitions: [TopicPartition], within timeout: Duration
   ) async throws(KafkaError) -> [CommittedOffset] {

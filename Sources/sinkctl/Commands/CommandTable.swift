@@ -21,7 +21,7 @@ enum CommandTable {
     }
     if first == "--version" { return await VersionCommand.command.run(Arguments(options: [:], operands: [])) }
     guard let command = find(first) else {
-      let near = Nearest.match(first, among: all.map(\.name)).map { "; did you mean '\($0)'?" } ?? ""
+      let near = Nearest.match(first, among: all.map(\.name)).map { "; did you mean '\($0)'?" } ?? "."
       Terminal.error("sinkctl: there is no command '\(first)'\(near) 'sinkctl --help' lists them.")
       return .usage
     }
