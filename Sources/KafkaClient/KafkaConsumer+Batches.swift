@@ -1,9 +1,10 @@
 extension KafkaConsumer {
   /// Calls `body` with each batch on the consumer's thread, and commits what it has returned from: at least once.
   ///
-  /// Ends when the task is cancelled, with a last commit, or with what `body` throws; the batch that it threw on is not
-  /// committed.
+  /// Ends when the task is cancelled, with a last commit that is tried until `shutdownDeadline`, or with what `body`
+  /// throws; the batch that it threw on is not committed.
   /// - Parameter commitInterval: nil commits nothing.
+  /// - Throws: what `body` throws; `KafkaError` where consuming cannot go on, or where the last commit failed.
   public func forEachBatch(
     from topics: [String], commitInterval: Duration? = .seconds(5),
     _ body: @escaping @Sendable (borrowing RecordBatch) throws -> Void

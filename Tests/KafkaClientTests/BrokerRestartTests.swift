@@ -19,6 +19,7 @@ extension RealKafkaTests {
       var configuration = KafkaConsumerConfiguration(brokers: [broker.bootstrap], group: "readers", instanceID: "one")
       configuration.sessionTimeout = .seconds(20)
       configuration.revokeDeadline = .seconds(5)
+      configuration.shutdownDeadline = .patience
       let consumer = try KafkaConsumer(configuration)
       let offsets = Mutex<[Int64]>([])
       let run = Task {

@@ -1,6 +1,7 @@
 import KafkaClient
 import KafkaTestKit
 import SinkThreads
+import Synchronization
 import Testing
 
 /// Errors that brokers answer with, pushed into the mock cluster: reading goes on, and commits say what is certain.
@@ -116,5 +117,39 @@ import Testing
     }
     #expect(error.code == .assignmentLost && error.message.contains("events/7"))
     try await run.stop()
+  }
+
+  /// What `forEachBatch` has read until its first record, with the errors that its last commit met.
+  private func readOnce(_ cluster: MockCluster, _ errors: [MockCluster.BrokerError]) async throws -> [Int64] {
+    let offsets = Mutex<[Int64]>([])
+    let consumer = try KafkaConsumer(configuration(cluster, "last-commit"))
+    let run = Task {
+      // The only commit is the last one.
+      try await consumer.forEachBatch(from: ["events"], commitInterval: .seconds(600)) { batch in
+        for index in 0..<batch.count { offsets.withLock { $0.append(batch[index].offset) } }
+      }
+    }
+    try await eventually("a record") { offsets.withLock { !$0.isEmpty } }
+    cluster.refuse(.offsetCommit, with: errors)
+    run.cancel()
+    try await run.value
+    return offsets.withLock { $0 }
+  }
+
+  @Test(arguments: [
+    MockCluster.BrokerError.notCoordinator, .coordinatorLoadInProgress, .coordinatorNotAvailable, .disconnect,
+    .rebalanceInProgress, .requestTimedOut,
+  ])
+  func theLastCommitOfForEachBatchIsTriedAgain(error: MockCluster.BrokerError) async throws {
+    let cluster = try await cluster(records: 1)
+    #expect(try await readOnce(cluster, Array(repeating: error, count: 6)) == [0])
+    try await produce(1, to: "events", on: cluster.bootstrap[0])
+    #expect(try await readOnce(cluster, []) == [1])
+  }
+
+  @Test func aLastCommitThatFailsIsTheCallersToKnow() async throws {
+    let cluster = try await cluster(records: 1)
+    let error = await #expect(throws: KafkaError.self) { try await readOnce(cluster, [.groupAuthorizationFailed]) }
+    #expect(error?.code == .authorization)
   }
 }

@@ -14,6 +14,7 @@ final class RunFailure: Sendable {
 /// given back, and at the end.
 struct BatchHandler: ConsumerHandler, Sendable {
   private static let answerTimeout = Duration.seconds(5)
+  private static let retryDelay = Duration.milliseconds(200)
 
   let commitInterval: Duration?
   let failure: RunFailure
@@ -26,6 +27,9 @@ struct BatchHandler: ConsumerHandler, Sendable {
   private var pending: CommitID?
   private var leaving: [TopicPartition] = []
   private var isStopping = false
+  /// Until when the last commit before an end is tried, and when it is tried again.
+  private var end: MonotonicInstant?
+  private var nextTry: MonotonicInstant?
 
   init(
     commitInterval: Duration?, failure: RunFailure, body: @escaping @Sendable (borrowing RecordBatch) throws -> Void
@@ -89,16 +93,29 @@ struct BatchHandler: ConsumerHandler, Sendable {
   mutating func committed(_ commit: CommitID, _ result: CommitResult, _ control: borrowing ConsumerControl) {
     guard commit == pending else { return }
     pending = nil
-    // Anything else than known is repeated with the next commit, over newer offsets: at least once is all that is promised.
-    if case .known(let offsets) = result {
+    switch result {
+    case .known(let offsets):
       for offset in offsets where done[offset.partition] == offset.offset { done[offset.partition] = nil }
+    // Repeated with the next commit, over newer offsets: at least once is all that is promised. The last one before an
+    // end has no next: a coordinator that has just come back refuses a few.
+    case .refused(let error, _), .unknown(let error):
+      guard let end else { return }
+      if error.isRetriable, control.now + Self.retryDelay < end {
+        nextTry = control.now + Self.retryDelay
+        return
+      }
+      if isStopping { failure.fail(error) }
     }
-    guard !leaving.isEmpty || isStopping else { return }
-    finish(control)
+    if !leaving.isEmpty || isStopping { finish(control) }
   }
 
   mutating func tick(_ now: MonotonicInstant, _ control: borrowing ConsumerControl) -> MonotonicInstant? {
     do throws(KafkaError) { _ = try member.retry(now, control) } catch { fail(error, control) }
+    if let nextTry, let end {
+      guard nextTry <= now else { return nextTry }
+      settle(control, end)
+      return nil
+    }
     guard let commitInterval else { return nil }
     let due = (lastCommit ?? now) + commitInterval
     if lastCommit == nil { lastCommit = now }
@@ -115,8 +132,10 @@ struct BatchHandler: ConsumerHandler, Sendable {
 
   /// The last commit before something ends.
   private mutating func settle(_ control: borrowing ConsumerControl, _ deadline: MonotonicInstant) {
+    end = deadline
+    nextTry = nil
     guard commitInterval != nil, !done.isEmpty else { return finish(control) }
-    if pending == nil || isStopping || !leaving.isEmpty { send(control, deadline) }
+    send(control, deadline)
   }
 
   private mutating func send(_ control: borrowing ConsumerControl, _ deadline: MonotonicInstant) {
@@ -130,6 +149,8 @@ struct BatchHandler: ConsumerHandler, Sendable {
       try? control.unassign(leaving)
       leaving = []
     }
+    end = nil
+    nextTry = nil
     if isStopping { control.finish() }
   }
 }
