@@ -63,7 +63,7 @@ public final class ScriptedServer: Sendable {
 
   /// Waits until so many inserts have come, heads at least.
   /// - Returns: whether they came before the time was over.
-  public func waitForInserts(_ count: Int, within timeout: Duration = .seconds(20)) async -> Bool {
+  public func waitForInserts(_ count: Int, within timeout: Duration = .seconds(120)) async -> Bool {
     let deadline = ContinuousClock.now + timeout
     while inserts.count < count {
       guard ContinuousClock.now < deadline, !Task.isCancelled else { return false }

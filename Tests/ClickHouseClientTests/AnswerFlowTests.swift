@@ -3,7 +3,7 @@ import Testing
 
 @testable import ClickHouseClient
 
-@Suite(.timeLimit(.minutes(5))) struct AnswerFlowTests {
+@Suite(.timeLimit(.minutes(10))) struct AnswerFlowTests {
   private func fill(_ flow: AnswerFlow) -> Int {
     let piece = [UInt8](repeating: 7, count: 64 << 10)
     var taken = 0

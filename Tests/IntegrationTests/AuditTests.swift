@@ -9,7 +9,7 @@ import Testing
 extension RealServerTests {
   /// `Pipeline.audit` after a real run: all is well; then rows and dead letters are taken out and put in, and exactly these
   /// are found.
-  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct AuditTests {
     @Test(arguments: [false, true]) func whatWasBrokenIsFound(inTable: Bool) async throws {
       let servers = try SharedServers.required()
@@ -86,7 +86,7 @@ extension RealServerTests {
       _ broker: KafkaBroker, _ servers: SharedServers, _ clickhouse: ClickHouseClient
     ) async throws {
       let name = "audit_aborted"
-      try await KafkaAdmin(brokers: [broker.bootstrap]).createTopic(name, partitions: 1, within: .seconds(30))
+      try await KafkaAdmin(brokers: [broker.bootstrap]).createTopic(name, partitions: 1, within: .patience)
       try await TestTable.create(name, clickhouse, constraint: false)
       let producer = try KafkaTestKit.TransactionalProducer(brokers: [broker.bootstrap], id: name)
       for (index, isAborted) in [false, true, false, true].enumerated() {
@@ -117,14 +117,14 @@ extension RealServerTests {
       try await KafkaAdmin(brokers: [broker.bootstrap]).createTopic(
         name, partitions: 1,
         settings: ["cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01", "segment.ms": "500"],
-        within: .seconds(30))
+        within: .patience)
       try await TestTable.create(name, clickhouse, constraint: false)
       let producer = try KafkaProducer(KafkaProducerConfiguration(brokers: [broker.bootstrap]))
       func send(_ keys: Range<Int>) async throws {
         for key in keys {
           try producer.send(topic: name, partition: 0, key: Array("k\(key)".utf8), value: Self.value) { _ in }
         }
-        try await producer.flush(within: .seconds(10))
+        try await producer.flush(within: .patience)
       }
       for _ in 0..<3 { try await send(0..<20) }
       let configuration = PipelineConfiguration.test(name, brokers: [broker.bootstrap], url: servers.url)
@@ -135,7 +135,7 @@ extension RealServerTests {
       // Keys that have come again are compacted away after they were inserted.
       let pipeline = try Pipeline(configuration)
       var report = try await pipeline.audit()
-      let deadline = ContinuousClock.now + .seconds(60)
+      let deadline = ContinuousClock.now + .patience
       while report.tally.keptThoughNotInLog == 0, ContinuousClock.now < deadline {
         // A new segment, so that the ones before it may be cleaned.
         try await Task.sleep(for: .milliseconds(600))
@@ -275,7 +275,7 @@ private final class AuditSite: @unchecked Sendable {
       try producer.send(
         topic: "\(name).dead", partition: 0, value: [0x7B], headers: headers.map { Record.Header($0.0, $0.1) }
       ) { _ in }
-      try await producer.flush(within: .seconds(10))
+      try await producer.flush(within: .patience)
       await producer.close(within: .seconds(5))
     }
   }
@@ -288,7 +288,7 @@ private final class AuditSite: @unchecked Sendable {
   private func delete(_ places: [RecordLedger.Place], from table: String) async throws {
     let condition = Self.condition(places)
     _ = try await clickhouse.queryText("ALTER TABLE \(table) DELETE WHERE \(condition)")
-    let deadline = ContinuousClock.now + .seconds(60)
+    let deadline = ContinuousClock.now + .patience
     while try await clickhouse.queryText("SELECT count() FROM \(table) WHERE \(condition)") != "0\n" {
       guard ContinuousClock.now < deadline else { throw HarnessProblem("\(table) still has what was deleted") }
       try await Task.sleep(for: .milliseconds(100))

@@ -6,7 +6,7 @@ import Testing
 
 extension RealBrokerTests {
   /// Three real nodes: leaders, the group's coordinator among them, die, move, come back.
-  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct ClusterTests {
     /// Both promises at once: a node that leads something dies under load, comes back, and gets its partitions back.
     @Test func leadersThatDieAndComeBack() async throws {
@@ -18,7 +18,7 @@ extension RealBrokerTests {
       let (least, exactly) = ("moves_least", "moves_exactly")
       let ledgers = try [least, exactly].map { _ in try RecordLedger(brokers: cluster.bootstrap) }
       for name in [least, exactly] {
-        try await admin.createTopic(name, partitions: 3, replication: 3, within: .seconds(60))
+        try await admin.createTopic(name, partitions: 3, replication: 3, within: .patience)
         try await TestTable.create(name, clickhouse, window: 10_000, constraint: false)
       }
       var configuration = PipelineConfiguration.test(exactly, brokers: cluster.bootstrap, url: servers.url)
@@ -32,8 +32,8 @@ extension RealBrokerTests {
       try await withSink(ordinary) { first in
         try await withSink(configuration) { second in
           func land() async throws {
-            try await first.waitForAll(of: ledgers[0], within: .seconds(90))
-            try await second.waitForAll(of: ledgers[1], within: .seconds(90))
+            try await first.waitForAll(of: ledgers[0], within: .patience)
+            try await second.waitForAll(of: ledgers[1], within: .patience)
           }
           try await produce()
           try await land()
@@ -62,7 +62,7 @@ extension RealBrokerTests {
     }
 
     private func leaders(of topics: [String], _ admin: KafkaAdmin) async throws -> [TopicPartition: Int] {
-      let found = try await admin.metadata(within: .seconds(20)).topics.filter { topics.contains($0.name) }
+      let found = try await admin.metadata(within: .patience).topics.filter { topics.contains($0.name) }
       return found.reduce(into: [:]) { leaders, topic in
         for partition in topic.partitions {
           leaders[TopicPartition(topic.name, partition.partition)] = partition.leader.map(Int.init)
@@ -72,7 +72,7 @@ extension RealBrokerTests {
 
     /// The cluster moves leaders back by itself once the node has caught up.
     private func waitForLeaders(_ wanted: [TopicPartition: Int], _ admin: KafkaAdmin) async throws {
-      let deadline = ContinuousClock.now + .seconds(60)
+      let deadline = ContinuousClock.now + .patience
       let topics = Set(wanted.keys.map(\.topic))
       while try await leaders(of: Array(topics), admin) != wanted {
         guard ContinuousClock.now < deadline else { throw HarnessProblem("leaders do not move back") }

@@ -8,7 +8,7 @@ import Testing
 
 extension RealServerTests {
   /// Records that cannot become rows, by every policy, and servers that do not take the dead letters either.
-  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct DeadLetterTests {
     private func fate(_ id: Int) -> RecordLedger.Fate {
       switch id {
@@ -191,7 +191,7 @@ extension RealServerTests {
       let configuration = PipelineConfiguration.test(
         name, brokers: servers.brokers, url: servers.url, deadLetters: .table("\(name)_letters"))
       try await withSink(configuration) { sink in
-        try await sink.waitForAll(of: ledger, within: .seconds(90))
+        try await sink.waitForAll(of: ledger, within: .patience)
         #expect(await sink.stop() == nil)
       }
       var audit = DeliveryAudit()

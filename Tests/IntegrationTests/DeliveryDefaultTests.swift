@@ -9,7 +9,7 @@ import Testing
 
 extension RealServerTests {
   /// Which promise a pipeline keeps where nobody has named one.
-  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct DeliveryDefaultTests {
     struct Case: Sendable {
       let name: String
@@ -75,7 +75,7 @@ extension RealServerTests {
   /// `deduplication: count`, for servers that know no tokens: Debian's 18.16.
   @Suite(
     .serialized, .enabled(if: ClickHouseServer.program != nil, "clickhouse-server is not installed"),
-    .timeLimit(.minutes(5)))
+    .timeLimit(.minutes(10)))
   struct CountedDeliveryTests {
     private func configuration(_ name: String, _ mock: MockCluster, url: String) -> PipelineConfiguration {
       var configuration = PipelineConfiguration.test(

@@ -9,7 +9,7 @@ import Testing
 
 extension RealServerTests {
   /// What hangs on a table under `delivery: exactly_once`: its dead letters in another table, and the views that read it.
-  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct ExactlyOnceTableTests {
     private func configuration(_ name: String, _ servers: SharedServers, url: String) -> PipelineConfiguration {
       var configuration = PipelineConfiguration.test(
@@ -118,7 +118,7 @@ extension RealServerTests {
       var first = configuration(name, servers, url: scripted.url)
       first.limits.drain = .milliseconds(1)
       try await withSink(first) { sink in
-        try await wait("the dead letters") {
+        try await eventually("the dead letters") {
           try await clickhouse.queryText("SELECT count() FROM \(name)_letters").hasPrefix("10\n")
         }
         _ = await sink.stop()
@@ -333,15 +333,6 @@ extension RealServerTests {
       let found = findings.filter { $0.setting == "routes[1].delivery" }.map(\.message)
       #expect(found.count == 1, "\(findings)")
       #expect(found.first?.contains(words.replacingOccurrences(of: "NAME", with: name)) == true, "\(found)")
-    }
-
-    private func wait(_ what: String, until isDone: () async throws -> Bool) async throws {
-      let deadline = ContinuousClock.now + .seconds(60)
-      while true {
-        if try await isDone() { return }
-        guard ContinuousClock.now < deadline else { throw HarnessProblem("not seen: \(what)") }
-        try await Task.sleep(for: .milliseconds(50))
-      }
     }
   }
 }

@@ -10,7 +10,7 @@ import Testing
 
 extension RealServerTests {
   /// `delivery: exactly_once` on a broker and an engine; scripts/prove-exactly-once kills processes besides.
-  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct ExactlyOnceTests {
     private func configuration(
       _ name: String, _ servers: SharedServers, deadLetters: DeadLetterPolicy = .stop
@@ -217,7 +217,7 @@ private struct PickyTransform: Transform {
 /// Another program in the group: it commits an offset without a word, and leaves.
 private struct ForeignCommitter: ~Copyable, ConsumerHandler {
   mutating func assigned(_ partitions: [TopicPartition], _ control: borrowing ConsumerControl) {
-    _ = control.commit(partitions.map { CommittedOffset($0, offset: 100) }, deadline: control.now + .seconds(10))
+    _ = control.commit(partitions.map { CommittedOffset($0, offset: 100) }, deadline: control.now + .patience)
   }
   mutating func committed(_ commit: CommitID, _ result: CommitResult, _ control: borrowing ConsumerControl) {
     control.finish()

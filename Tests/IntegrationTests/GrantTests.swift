@@ -9,7 +9,7 @@ import Testing
 
 extension RealBrokerTests {
   /// A broker with ACLs: what is not allowed is found by `check`, and said by `run` until somebody allows it.
-  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct GrantTests {
     private static let topic = "granted"
 
@@ -54,7 +54,7 @@ extension RealBrokerTests {
       try await TestTable.create(name, clickhouse, window: 10_000)
       let broker = try await start(version)
       let admin = try KafkaAdmin(brokers: [broker.bootstrap])
-      try await admin.createTopic(name, partitions: 2, within: .seconds(30))
+      try await admin.createTopic(name, partitions: 2, within: .patience)
       async let reading: Void = allow(["whole", "outside", "onlooker", "later"], "Read", topic, broker)
       async let seeing: Void = allow(["unread", "late"], "Describe", topic, broker)
       async let joining: Void = allow(["whole", "blind", "unread", "late"], "Read", group, broker)
@@ -78,7 +78,7 @@ extension RealBrokerTests {
         for word in words { #expect(findings.first?.message.contains(word) == true, "\(user): \(findings)") }
       }
       let offsets = try await admin.committedOffsets(
-        group: name, [TopicPartition(name, 0), TopicPartition(name, 1)], within: .seconds(10))
+        group: name, [TopicPartition(name, 0), TopicPartition(name, 1)], within: .patience)
       #expect(offsets.allSatisfy { $0.offset == nil }, "a check has left something in the group: \(offsets)")
 
       try await runsOnceAllowed("later", "group \(name)", ledger, broker, servers.url) {
@@ -123,7 +123,7 @@ extension RealBrokerTests {
 
 extension RealServerTests {
   /// A ClickHouse that lets us read and not insert.
-  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct InsertGrantTests {
     /// What the configuration's `check` finds, and what a run has raised an alarm for or ended with.
     private func tryOut(_ configuration: PipelineConfiguration) async throws -> ([PipelineFinding], said: String) {
@@ -132,7 +132,7 @@ extension RealServerTests {
       // What is refused does not land by waiting.
       configuration.limits.drain = .milliseconds(500)
       let said = try await withSink(configuration) { sink in
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .patience
         while sink.status.alarms.isEmpty, sink.status.phase != .stopped, ContinuousClock.now < deadline {
           try await Task.sleep(for: .milliseconds(20))
         }

@@ -9,7 +9,7 @@ import Testing
 
 extension RealServerTests {
   /// Members that come and go, partitions that are thin, brokers that refuse, leaders that move.
-  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct GroupTests {
     @Test func aSecondMemberComesAndGoesUnderLoad() async throws {
       let servers = try SharedServers.required()

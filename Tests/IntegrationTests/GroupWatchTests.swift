@@ -7,7 +7,7 @@ import TestServers
 import Testing
 
 extension RealBrokerTests {
-  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct GroupWatchTests {
     /// A static member that dies after it was asked for partitions and is back within its session joins without a
     /// rebalance: the group is stable, and what it gave back is nobody's.
@@ -18,7 +18,7 @@ extension RealBrokerTests {
       let broker = try await KafkaBroker.start(version: "4.4.0")
       let admin = try KafkaAdmin(brokers: [broker.bootstrap])
       let name = "orphans"
-      try await admin.createTopic(name, partitions: 4, within: .seconds(30))
+      try await admin.createTopic(name, partitions: 4, within: .patience)
       try await TestTable.create(name, clickhouse)
       var configuration = PipelineConfiguration.test(name, brokers: [broker.bootstrap], url: servers.url)
       configuration.kafka.instanceID = "sink"

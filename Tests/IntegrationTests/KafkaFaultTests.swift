@@ -7,7 +7,7 @@ import Testing
 
 extension RealBrokerTests {
   /// A real broker that crashes, freezes, is far away or cut off, and topics that change.
-  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct KafkaFaultTests {
     @Test func aBrokerThatCrashesFreezesAndIsCutOff() async throws {
       let servers = try SharedServers.required()
@@ -21,7 +21,7 @@ extension RealBrokerTests {
         TestMachine.toxiproxy == nil ? nil : try await SlowProxy(port: ports[0], target: broker.proxyTargets[0])
       let admin = try KafkaAdmin(brokers: [broker.bootstrap])
       let name = "broker_faults"
-      try await admin.createTopic(name, partitions: 3, within: .seconds(30))
+      try await admin.createTopic(name, partitions: 3, within: .patience)
       try await TestTable.create(name, clickhouse, window: 1000)
       // The producer goes the direct way; the pipeline comes by the proxy.
       let ledger = try RecordLedger(brokers: [broker.bootstrap])
@@ -36,25 +36,25 @@ extension RealBrokerTests {
         try await Task.sleep(for: .seconds(1))
         try await broker.start()
         try await ledger.produce(600, to: name, partitions: 3)
-        try await sink.waitForAll(of: ledger, within: .seconds(90))
+        try await sink.waitForAll(of: ledger, within: .patience)
 
         broker.freeze()
         try await Task.sleep(for: .seconds(3))
         broker.resume()
         try await ledger.produce(600, to: name, partitions: 3)
-        try await sink.waitForAll(of: ledger, within: .seconds(90))
+        try await sink.waitForAll(of: ledger, within: .patience)
 
         if let proxy {
           try proxy.add("latency", #"{"latency":150,"jitter":50}"#)
           try await ledger.produce(600, to: name, partitions: 3)
-          try await sink.waitForAll(of: ledger, within: .seconds(90))
+          try await sink.waitForAll(of: ledger, within: .patience)
           try proxy.remove("latency")
           // Longer than the session: the partitions are lost, and come again.
           try proxy.setEnabled(false)
           try await ledger.produce(600, to: name, partitions: 3)
           try await Task.sleep(for: .seconds(8))
           try proxy.setEnabled(true)
-          try await sink.waitForAll(of: ledger, within: .seconds(90))
+          try await sink.waitForAll(of: ledger, within: .patience)
         }
         #expect(await sink.stop() == nil)
       }
@@ -75,7 +75,7 @@ extension RealBrokerTests {
       let broker = try await KafkaBroker.start(version: "4.4.0", options)
       let admin = try KafkaAdmin(brokers: [broker.bootstrap])
       let name = "changing"
-      try await admin.createTopic("\(name).a", partitions: 1, within: .seconds(30))
+      try await admin.createTopic("\(name).a", partitions: 1, within: .patience)
       try await TestTable.create(name, clickhouse)
       let ledger = try RecordLedger(
         brokers: [broker.bootstrap], properties: ["topic.metadata.refresh.interval.ms": "500"])
@@ -85,14 +85,14 @@ extension RealBrokerTests {
       try await withSink(configuration) { sink in
         try await ledger.produce(100, to: "\(name).a", partitions: 1)
         try await sink.waitForAll(of: ledger)
-        try await admin.addPartitions("\(name).a", total: 3, within: .seconds(30))
-        try await admin.createTopic("\(name).b", partitions: 2, within: .seconds(30))
+        try await admin.addPartitions("\(name).a", total: 3, within: .patience)
+        try await admin.createTopic("\(name).b", partitions: 2, within: .patience)
         try await sink.wait("the new partitions") { $0.partitions.count == 5 }
         try await ledger.produce(300, to: "\(name).a", partitions: 3)
         try await ledger.produce(200, to: "\(name).b", partitions: 2)
         try await sink.waitForAll(of: ledger)
 
-        try await admin.deleteTopic("\(name).b", within: .seconds(30))
+        try await admin.deleteTopic("\(name).b", within: .patience)
         try await sink.wait("the topic's partitions are gone") { $0.partitions.count == 3 }
         try await ledger.produce(300, to: "\(name).a", partitions: 3)
         try await sink.wait("the others go on") { status in
@@ -116,7 +116,7 @@ extension RealBrokerTests {
       let broker = try await KafkaBroker.start(version: "3.9.2")
       let admin = try KafkaAdmin(brokers: [broker.bootstrap])
       let name = "transactions"
-      try await admin.createTopic(name, partitions: 1, within: .seconds(30))
+      try await admin.createTopic(name, partitions: 1, within: .patience)
       try await TestTable.create(name, clickhouse)
       let configuration = PipelineConfiguration.test(name, brokers: [broker.bootstrap], url: servers.url)
       try await withSink(configuration) { sink in
@@ -150,7 +150,7 @@ extension RealBrokerTests {
       try await admin.createTopic(
         name, partitions: 1,
         settings: ["segment.bytes": "1048576", "retention.bytes": "1048576", "file.delete.delay.ms": "100"],
-        within: .seconds(30))
+        within: .patience)
       try await TestTable.create(name, clickhouse)
       let ledger = try RecordLedger(brokers: [broker.bootstrap])
       var configuration = PipelineConfiguration.test(name, brokers: [broker.bootstrap], url: servers.url)
@@ -164,9 +164,9 @@ extension RealBrokerTests {
       try await ledger.produce(4000, to: name, partitions: 1, textBytes: 2000)
       let partition = TopicPartition(name, 0)
       var low: Int64 = 0
-      let deadline = ContinuousClock.now + .seconds(60)
+      let deadline = ContinuousClock.now + .patience
       while low <= 100, ContinuousClock.now < deadline {
-        low = try await admin.watermarks(partition, within: .seconds(10)).low
+        low = try await admin.watermarks(partition, within: .patience).low
         try await Task.sleep(for: .milliseconds(200))
       }
       try #require(low > 100, "the broker has deleted nothing")

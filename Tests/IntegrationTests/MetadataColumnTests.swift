@@ -2,6 +2,7 @@ import ClickHouseClient
 import KafkaClient
 import KafkaTestKit
 import Synchronization
+import TestServers
 import Testing
 
 @testable import Pipeline
@@ -42,7 +43,7 @@ import Testing
     ),
   ]
 
-  @Test(.timeLimit(.minutes(5))) func metadataGoesIntoItsColumns() async throws {
+  @Test(.timeLimit(.minutes(10))) func metadataGoesIntoItsColumns() async throws {
     let mock = try MockCluster()
     try mock.createTopic("origins", partitions: 2)
     let producer = try KafkaProducer(KafkaProducerConfiguration(brokers: mock.bootstrap))
@@ -64,8 +65,7 @@ import Testing
         }
       }
     }
-    let deadline = ContinuousClock.now + .seconds(40)
-    while rows.withLock(\.count) < 2, ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(20)) }
+    try await eventually("both rows") { rows.withLock(\.count) >= 2 }
     work.cancel()
     try await work.value
     let found = rows.withLock { $0 }

@@ -8,7 +8,7 @@ import Testing
 extension RealBrokerTests {
   /// Offsets that are looked at and set from outside, on real brokers and the engine of today; and partitions that stand
   /// still, and go on.
-  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct OffsetsTests {
     private static let versions = ["3.9.2", "4.4.0"]
 
@@ -31,7 +31,7 @@ extension RealBrokerTests {
         self.name = "\(name)_\(version.prefix(1))"
         clickhouse = try servers.clickhouse()
         admin = try KafkaAdmin(brokers: [broker.bootstrap])
-        try await admin.createTopic(self.name, partitions: 1, within: .seconds(30))
+        try await admin.createTopic(self.name, partitions: 1, within: .patience)
         try await TestTable.create(self.name, clickhouse, window: 10_000, constraint: false)
         ledger = try RecordLedger(brokers: [broker.bootstrap])
         try await ledger.produce(records, to: self.name, partitions: 1)
@@ -68,9 +68,9 @@ extension RealBrokerTests {
       }
 
       func write(_ offset: Int64, _ metadata: String) async throws {
-        try await pipeline().waitForEmptyGroup(within: .seconds(20))
+        try await pipeline().waitForEmptyGroup(within: .patience)
         let written = try await admin.alterCommittedOffsets(
-          group: name, [CommittedOffset(partition, offset: offset, metadata: metadata)], within: .seconds(10))
+          group: name, [CommittedOffset(partition, offset: offset, metadata: metadata)], within: .patience)
         #expect(written.first.map { $0.error == nil } == true, "\(written)")
       }
 
@@ -78,7 +78,7 @@ extension RealBrokerTests {
 
       func carryOut(_ recovery: Recovery) async throws -> OffsetPlan {
         let pipeline = try pipeline()
-        try await pipeline.waitForEmptyGroup(within: .seconds(20))
+        try await pipeline.waitForEmptyGroup(within: .patience)
         let plan = try await pipeline.plan(recovery)
         try await pipeline.apply(plan)
         return plan
@@ -118,7 +118,7 @@ extension RealBrokerTests {
       }
       #expect(try await site.rows() == [1000, 1000])
       let first = try await site.held()
-      try await pipeline.waitForEmptyGroup(within: .seconds(20))
+      try await pipeline.waitForEmptyGroup(within: .patience)
       try await pipeline.apply(try await pipeline.plan(OffsetReset(to: .earliest)))
       let reset = try await site.held()
       #expect(reset.committed == 0 && reset.commit == .plain && reset.lag == 1000)
@@ -132,7 +132,7 @@ extension RealBrokerTests {
       #expect(try await site.rows() == [2000, 1000], "the blocks were cut otherwise: the test above shows nothing")
 
       // Forward: what lies between is never read.
-      try await pipeline.waitForEmptyGroup(within: .seconds(20))
+      try await pipeline.waitForEmptyGroup(within: .patience)
       try await pipeline.apply(try await pipeline.plan(OffsetReset(to: .shift(-300))))
       #expect(try await site.held().committed == 700)
       try await pipeline.apply(try await pipeline.plan(OffsetReset(to: .latest)))
@@ -190,7 +190,7 @@ extension RealBrokerTests {
       #expect(words.contains("40 of them are in the table") && words.contains("sinkctl recover"), "\(words)")
 
       let pipeline = try site.pipeline()
-      try await pipeline.waitForEmptyGroup(within: .seconds(20))
+      try await pipeline.waitForEmptyGroup(within: .patience)
       let open = try await pipeline.plan(Recovery())
       #expect(open.refused.first?.blocks.map(\.outcome) == [.undecided(lost: 60, doubled: 40)])
       await #expect { try await pipeline.apply(open) } throws: { ($0 as? PipelineError)?.code == .refused }

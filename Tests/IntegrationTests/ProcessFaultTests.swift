@@ -10,7 +10,7 @@ import Testing
 
 extension RealServerTests {
   /// The built program: killed, stopped while its server hangs, and short of memory.
-  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct ProcessFaultTests {
     @Test(.enabled(if: TestMachine.kafkaScript != nil, "needs Java and SINK_KAFKA_BROKER_SCRIPT"))
     func killedAgainAndAgainNothingIsLost() async throws {
@@ -18,8 +18,8 @@ extension RealServerTests {
       let servers = try SharedServers.required()
       try await killed("killed", brokers: [broker.bootstrap], url: servers.url, kills: 6) { name in
         let admin = try KafkaAdmin(brokers: [broker.bootstrap])
-        try await admin.createTopic(name, partitions: 3, within: .seconds(30))
-        try await admin.createTopic("\(name).dead", partitions: 3, within: .seconds(30))
+        try await admin.createTopic(name, partitions: 3, within: .patience)
+        try await admin.createTopic("\(name).dead", partitions: 3, within: .patience)
       }
     }
 
@@ -51,7 +51,7 @@ extension RealServerTests {
           id % 400 == 3 ? .bad : id % 1000 == 4 ? .tombstone : id == 1234 ? .refused : .row
         }
         let program = try SinkctlRun(configuration)
-        let (before, deadline) = (try await rows(), ContinuousClock.now + .seconds(40))
+        let (before, deadline) = (try await rows(), ContinuousClock.now + .patience)
         // In the middle of it: some blocks have landed, others have not.
         while try await rows() < before + 300 + 500 * (round % 3) {
           guard ContinuousClock.now < deadline else { throw HarnessProblem("nothing comes: \(program.log)") }
@@ -61,7 +61,7 @@ extension RealServerTests {
         _ = try await program.end()
       }
       let program = try SinkctlRun(configuration)
-      let deadline = ContinuousClock.now + .seconds(60)
+      let deadline = ContinuousClock.now + .patience
       var audit = DeliveryAudit()
       while ContinuousClock.now < deadline {
         audit = DeliveryAudit()
@@ -96,7 +96,7 @@ extension RealServerTests {
           name, brokers: servers.brokers, url: scripted.url, limits: "memory: 64MiB, drain: 2s"))
       #expect(await scripted.waitForInserts(1))
       program.send(SIGTERM)
-      #expect(try await program.end(within: .seconds(20)) == 69)
+      #expect(try await program.end(within: .patience) == 69)
       #expect(program.log.contains("records that have not landed"), "\(program.log)")
     }
 
@@ -119,7 +119,7 @@ extension RealServerTests {
       try await ledger.produce(3, to: name, partitions: 40, textBytes: 2 << 20)
       let program = try SinkctlRun(
         SinkctlRun.configuration(name, brokers: servers.brokers, url: scripted.url, limits: "memory: 32MiB"))
-      let deadline = ContinuousClock.now + .seconds(120)
+      let deadline = ContinuousClock.now + .patience
       var peak = 0
       while true {
         peak = max(peak, program.peakResidentKilobytes ?? 0)

@@ -10,7 +10,7 @@ extension RealBrokerTests {
     .serialized,
     .enabled(
       if: TestMachine.hasFront && TransactionalProducer.isThere,
-      "needs PyPI's chdb-core and confluent-kafka: run scripts/test"), .timeLimit(.minutes(5)))
+      "needs PyPI's chdb-core and confluent-kafka: run scripts/test"), .timeLimit(.minutes(10)))
   struct ProofTests {
     /// The last line of `--json`, as far as it is looked at.
     private struct Verdict: Decodable {

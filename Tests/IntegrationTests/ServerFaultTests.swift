@@ -9,7 +9,7 @@ import Testing
 
 extension RealServerTests {
   /// A server that fails in every way, in front of the real engine: afterwards every offset is accounted for.
-  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct ServerFaultTests {
     struct Fault: Sendable {
       let name: String
@@ -98,7 +98,7 @@ extension RealServerTests {
       configuration.clickhouse.requestTimeout = .seconds(2)
       configuration.retry = RetryPolicy(initial: .milliseconds(10), cap: .milliseconds(50))
       try await withSink(configuration) { sink in
-        try await sink.waitForAll(of: ledger, within: .seconds(120))
+        try await sink.waitForAll(of: ledger, within: .patience)
         #expect(sink.value(PipelineMetric.rebalances) == 1, "one assignment, and nothing was taken from us")
         #expect(await sink.stop() == nil)
       }

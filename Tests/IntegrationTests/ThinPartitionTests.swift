@@ -7,7 +7,7 @@ import Testing
 
 extension RealServerTests {
   /// Blocks of several partitions, `delivery: exactly_once`.
-  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(5)))
+  @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct ThinPartitionTests {
     /// Runs that are cut off in the middle leave blocks of many partitions to the next one, which makes them again whole.
     @Test func theyShareBlocksThatAreMadeAgainWhole() async throws {

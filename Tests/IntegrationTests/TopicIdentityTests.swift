@@ -8,7 +8,7 @@ import Testing
 extension RealBrokerTests {
   /// Where librdkafka can ask for topics' ids.
   @Suite(
-    .serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(5)),
+    .serialized, .needsKafkaAndEngine, .sharedServers, .timeLimit(.minutes(10)),
     .enabled(if: KafkaLibrary.versionNumber >= 0x0203_00ff, "librdkafka before 2.3 cannot ask for topics' ids"))
   struct TopicIdentityTests {
     /// A commit that the network has held back lands on a topic that was made again meanwhile, with a longer log. Nothing
@@ -20,7 +20,7 @@ extension RealBrokerTests {
       let broker = try await KafkaBroker.start(version: version)
       let admin = try KafkaAdmin(brokers: [broker.bootstrap])
       let name = "identity_\(version.filter(\.isNumber))"
-      try await admin.createTopic(name, partitions: 1, within: .seconds(30))
+      try await admin.createTopic(name, partitions: 1, within: .patience)
       try await TestTable.create(name, clickhouse, window: 10_000)
       var configuration = PipelineConfiguration.test(name, brokers: [broker.bootstrap], url: servers.url)
       configuration.routes[0].delivery = .exactlyOnce
@@ -32,11 +32,11 @@ extension RealBrokerTests {
         #expect(await sink.stop() == nil)
       }
       await first.close()
-      let held = try await admin.committedOffsets(group: name, [TopicPartition(name, 0)], within: .seconds(30))
+      let held = try await admin.committedOffsets(group: name, [TopicPartition(name, 0)], within: .patience)
       #expect(held.first?.offset == 300)
 
-      try await admin.deleteTopic(name, within: .seconds(30))
-      try await repeatedly("made again") { try await admin.createTopic(name, partitions: 1, within: .seconds(5)) }
+      try await admin.deleteTopic(name, within: .patience)
+      try await repeatedly("made again") { try await admin.createTopic(name, partitions: 1, within: .patience) }
       let second = try RecordLedger(brokers: [broker.bootstrap])
       try await second.produce(500, to: name, partitions: 1)
       // A member with an instance id keeps its place for a session.
@@ -63,13 +63,13 @@ extension RealBrokerTests {
     }
 
     private func set(_ offsets: [CommittedOffset], _ admin: KafkaAdmin, _ group: String) async throws {
-      for answer in try await admin.alterCommittedOffsets(group: group, offsets, within: .seconds(5)) {
+      for answer in try await admin.alterCommittedOffsets(group: group, offsets, within: .patience) {
         if let error = answer.error { throw error }
       }
     }
 
     private func repeatedly(_ what: String, _ body: () async throws -> Void) async throws {
-      let deadline = ContinuousClock.now + .seconds(60)
+      let deadline = ContinuousClock.now + .patience
       while true {
         do {
           return try await body()

@@ -14,7 +14,7 @@ import Testing
     list Array(Int16), seen DateTime DEFAULT now(), level UInt8 DEFAULT 7, _topic String, _partition Int32, _offset Int64
     """
 
-  @Test(.needsEngine, .timeLimit(.minutes(5)))
+  @Test(.needsEngine, .timeLimit(.minutes(10)))
   func aTopicOfTheMockClusterBecomesATable() async throws {
     let mock = try MockCluster()
     try mock.createTopic("events", partitions: 3)
@@ -23,17 +23,17 @@ import Testing
     extendLifetime(mock)
   }
 
-  @Test(.needsKafkaAndEngine, .timeLimit(.minutes(5)), arguments: ["3.9.2", "4.4.0"])
+  @Test(.needsKafkaAndEngine, .timeLimit(.minutes(10)), arguments: ["3.9.2", "4.4.0"])
   func aTopicOfARealKafkaBecomesATable(version: String) async throws {
     let broker = try await KafkaBroker.start(version: version)
     let admin = try KafkaAdmin(brokers: [broker.bootstrap])
-    try await admin.createTopic("events", partitions: 3, within: .seconds(30))
-    try await admin.createTopic("events.dead", partitions: 1, within: .seconds(30))
+    try await admin.createTopic("events", partitions: 3, within: .patience)
+    try await admin.createTopic("events.dead", partitions: 1, within: .patience)
     try await move(through: [broker.bootstrap])
     extendLifetime(broker)
   }
 
-  @Test(.needsEngine, .timeLimit(.minutes(5)))
+  @Test(.needsEngine, .timeLimit(.minutes(10)))
   func aTopicBecomesATableExactlyOnce() async throws {
     let mock = try MockCluster()
     try mock.createTopic("events", partitions: 3)
@@ -59,7 +59,7 @@ import Testing
       for id in half * total / 2..<(half + 1) * total / 2 {
         try producer.send(topic: "events", partition: Int32(id % 3), value: Self.value(id)) { _ in }
       }
-      try await producer.flush(within: .seconds(30))
+      try await producer.flush(within: .patience)
       let wanted = (half + 1) * total / 2
       try await run(brokers, url, delivery) { status in
         status.partitions.count == 3 && status.partitions.reduce(0) { $0 + Int($1.frontier) } >= wanted
@@ -118,7 +118,7 @@ import Testing
         kafka: kafka,
         clickhouse: ClickHouseConfiguration(url: url), routes: [route]))
     let work = Task { try await pipeline.run() }
-    let deadline = ContinuousClock.now + .seconds(90)
+    let deadline = ContinuousClock.now + .patience
     while !isDone(pipeline.status), ContinuousClock.now < deadline, pipeline.status.phase != .stopped {
       try await Task.sleep(for: .milliseconds(50))
     }

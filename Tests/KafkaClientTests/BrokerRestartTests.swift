@@ -7,7 +7,7 @@ import Testing
 extension RealKafkaTests {
   /// The broker dies in the midst of reading and comes back: nothing is missing, nothing comes twice.
   @Suite struct BrokerRestartTests {
-    @Test(.timeLimit(.minutes(5)), arguments: ["4.4.0"])
+    @Test(.timeLimit(.minutes(10)), arguments: ["4.4.0"])
     func readingGoesOnAfterTheBrokerWasKilled(version: String) async throws {
       let broker = try await KafkaBroker.start(version: version)
       let admin = try KafkaAdmin(brokers: [broker.bootstrap])

@@ -1,6 +1,7 @@
 import KafkaTestKit
 import SinkTelemetry
 import Synchronization
+import TestServers
 import Testing
 
 @testable import KafkaClient
@@ -77,7 +78,7 @@ import Testing
     for (name, value) in expected { #expect(values[name] == value, "\(name)") }
   }
 
-  @Test(.timeLimit(.minutes(5)))
+  @Test(.timeLimit(.minutes(10)))
   func librdkafkaSpeaksToTheCallersHandlerAndOnlyWhenThereIsSomethingToSay() async throws {
     let cluster = try MockCluster()
     try cluster.createTopic("events", partitions: 1)

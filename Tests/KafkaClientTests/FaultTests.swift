@@ -12,7 +12,7 @@ extension RealKafkaTests {
 
     @Test(
       .enabled(if: TestMachine.kafkaFaultProxy != nil, "needs the fault proxy (SINK_KAFKA_FAULT_PROXY)"),
-      .timeLimit(.minutes(5)))
+      .timeLimit(.minutes(10)))
     func aCommitIsKnownOnlyWhereOneCopyWasAnsweredInTime() async throws {
       let server = try RealKafka.broker("3.9.2")
       let proxy = try await KafkaFaultProxy(port: SecuredKafka.proxyPorts[0], target: server.proxyTargets[0])
@@ -48,9 +48,9 @@ extension RealKafkaTests {
       func isKnown(_ result: CommitResult) -> Bool { if case .known = result { true } else { false } }
       func isUnknown(_ result: CommitResult) -> Bool { if case .unknown = result { true } else { false } }
 
-      var result = try await commit(nil, deadline: .seconds(5))
+      var result = try await commit(nil, deadline: .patience)
       #expect(isKnown(result), "\(result)")
-      result = try await commit(.refuse(12), deadline: .seconds(5))
+      result = try await commit(.refuse(12), deadline: .patience)
       guard case .refused(let error, _) = result else {
         Issue.record("refused by the broker: \(result)")
         return
@@ -61,15 +61,15 @@ extension RealKafkaTests {
       // The handle before may send its commit again while it is being destroyed.
       result = try await commit(.holdAnswer(3), requests: 2, deadline: .milliseconds(500))
       #expect(isUnknown(result), "the answer came too late: \(result)")
-      result = try await commit(.close, deadline: .seconds(5))
+      result = try await commit(.close, deadline: .patience)
       #expect(isUnknown(result), "sent twice as far as we can know: \(result)")
       result = try await commit(.lateCopy(1.5), deadline: .milliseconds(500))
       #expect(isUnknown(result), "a copy is still under way: \(result)")
       // That copy arrives from a member that the renewed handle has replaced.
-      result = try await commit(nil, deadline: .seconds(5))
+      result = try await commit(nil, deadline: .patience)
       #expect(isKnown(result), "\(result)")
       try await Task.sleep(for: .seconds(2))
-      let back = try await run.journal.ask { try $0.committedOffsets([partition], timeout: .seconds(5)) }
+      let back = try await run.journal.ask { try $0.committedOffsets([partition], timeout: .patience) }
       #expect(back.first?.offset == offset, "nothing that came late has set the offset back")
       #expect(!proxy.lines.contains { $0.contains("LeaveGroup") })
       try await run.stop()
@@ -77,7 +77,7 @@ extension RealKafkaTests {
     }
 
     @Test(
-      .enabled(if: TestMachine.toxiproxy != nil, "needs toxiproxy-server (SINK_TOXIPROXY)"), .timeLimit(.minutes(5)))
+      .enabled(if: TestMachine.toxiproxy != nil, "needs toxiproxy-server (SINK_TOXIPROXY)"), .timeLimit(.minutes(10)))
     func aSlowAndCutNetworkCostsTimeAndNothingElse() async throws {
       let server = try RealKafka.broker("4.4.0")
       let proxy = try await SlowProxy(port: SecuredKafka.proxyPorts[1], target: server.proxyTargets[1])

@@ -15,7 +15,7 @@ extension RealKafkaTests {
       return (broker, try await makeTopic(on: broker, partitions: partitions, records: records))
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func metadataIsKeptToTheLastByteAndTooMuchIsRefused(version: String) async throws {
       let (broker, topic) = try await topic(version)
       let run = try BackgroundRun(.quick(broker, topic), .topics([topic]))
@@ -25,20 +25,20 @@ extension RealKafkaTests {
         let metadata = String((0..<size).map { Character(UnicodeScalar(UInt8(0x20 + $0 % 95))) })
         run.journal.wish { control in
           _ = control.commit(
-            [CommittedOffset(partition, offset: Int64(size), metadata: metadata)], deadline: control.now + .seconds(5))
+            [CommittedOffset(partition, offset: Int64(size), metadata: metadata)], deadline: control.now + .patience)
         }
         try await eventually("an answer") { run.journal.now.results.count == index + 1 }
         guard case .known = run.journal.now.results[index] else {
           Issue.record("\(run.journal.now.results[index])")
           continue
         }
-        let back = try await run.journal.ask { try $0.committedOffsets([partition], timeout: .seconds(5)) }
+        let back = try await run.journal.ask { try $0.committedOffsets([partition], timeout: .patience) }
         #expect(back.first?.offset == Int64(size) && back.first?.metadata == metadata)
       }
       run.journal.wish { control in
         _ = control.commit(
           [CommittedOffset(partition, offset: 9, metadata: String(repeating: "x", count: 4097))],
-          deadline: control.now + .seconds(5))
+          deadline: control.now + .patience)
       }
       try await eventually("a refusal") { run.journal.now.results.count == 4 }
       guard case .refused(let error, _) = run.journal.now.results[3] else {
@@ -56,7 +56,7 @@ extension RealKafkaTests {
 
     /// Each member commits what it has read when partitions are asked back, and starts where the group stands; so a
     /// record that two members read, or none, shows that somebody read outside of unassign and assign.
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func membersComeAndGoAndNoRecordIsReadTwice(version: String) async throws {
       let (broker, topic) = try await topic(version, partitions: 6)
       let producer = try KafkaProducer(KafkaProducerConfiguration(brokers: [broker]))
@@ -75,7 +75,7 @@ extension RealKafkaTests {
         return try BackgroundRun(.quick(broker, topic), .topics([topic])) { handler in
           let journal = handler.journal
           handler.onAssigned = { partitions, control in
-            let committed = try control.committedOffsets(partitions, timeout: .seconds(5))
+            let committed = try control.committedOffsets(partitions, timeout: .patience)
             overlaps.take(partitions, name)
             try control.assign(committed.map { ($0.partition, offset: $0.offset ?? 0) })
           }
@@ -145,14 +145,14 @@ extension RealKafkaTests {
         let offsets = control.assignment.compactMap { partition in
           read[partition]?.last.map { CommittedOffset(partition, offset: $0 + 1) }
         }
-        _ = control.commit(offsets, deadline: control.now + .seconds(5))
+        _ = control.commit(offsets, deadline: control.now + .patience)
         ownership.release(control.assignment)
       }
       try await eventually("the last commit") { run.journal.now.results.count > answered }
       try await run.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: ["4.4.0"])
+    @Test(.timeLimit(.minutes(10)), arguments: ["4.4.0"])
     func anAssignmentIsAcceptedLaterAndPollingGoesOnMeanwhile(version: String) async throws {
       let (broker, topic) = try await topic(version, partitions: 2, records: 20)
       let given = Mutex<[TopicPartition]>([])
@@ -175,7 +175,7 @@ extension RealKafkaTests {
       try await run.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func whatIsNotGivenBackByTheDeadlineIsTaken(version: String) async throws {
       let (broker, topic) = try await topic(version, partitions: 2, records: 20)
       let stubborn = try BackgroundRun(.quick(broker, topic), .topics([topic])) { handler in
@@ -194,7 +194,7 @@ extension RealKafkaTests {
       #expect(stubborn.journal.now.errors == [])
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func aSecondProcessUnderOurInstanceIDEndsTheFirst(version: String) async throws {
       let (broker, topic) = try await topic(version, records: 5)
       let first = try BackgroundRun(.quick(broker, topic, instance: "worker-7"), .topics([topic]))

@@ -10,7 +10,7 @@ import Testing
 extension RealKafkaTests {
   /// What a consumer's handle can do beside reading on.
   @Suite(.serialized) struct HandleTests {
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func aHandleIsDroppedAndReplacedFiftyTimes(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker, partitions: 3, records: 3)
@@ -50,7 +50,7 @@ extension RealKafkaTests {
     }
 
     /// Older libraries than 2.3 cannot ask.
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func aTopicMadeAgainHasAnotherID(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker)
@@ -81,10 +81,10 @@ extension RealKafkaTests {
     }
 
     private func ids(_ topics: [String], _ run: BackgroundRun) async throws -> [String: TopicID]? {
-      try await run.journal.ask { try $0.topicIDs(topics, timeout: .seconds(10)) }
+      try await run.journal.ask { try $0.topicIDs(topics, timeout: .patience) }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(10)))
     func aHandlerThatTakesTooLongLosesItsPartitionsAndGetsThemBack() async throws {
       let broker = try RealKafka.broker("3.9.2").bootstrap
       let topic = try await makeTopic(on: broker, records: 5)
@@ -103,7 +103,7 @@ extension RealKafkaTests {
     }
 
     /// librdkafka 2.0 aborted the process, about once in a hundred times.
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(10)))
     func aRunThatEndsInTheMidstOfItsJoinEndsInOrder() async throws {
       let broker = try RealKafka.broker("3.9.2").bootstrap
       let topic = try await makeTopic(on: broker)
@@ -115,7 +115,7 @@ extension RealKafkaTests {
       }
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func anOfferThatNobodyAcceptsDoesNotHoldUpTheEnd(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker, partitions: 2)
@@ -129,7 +129,7 @@ extension RealKafkaTests {
     }
 
     /// A reader that stops reading: partitions pause, polling and heartbeats go on, memory stays bounded.
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(10)))
     func aSlowReaderPausesPartitionsInsteadOfBlocking() async throws {
       let broker = try RealKafka.broker("4.4.0").bootstrap
       let topic = try await makeTopic(on: broker, partitions: 2, records: 20_000)
@@ -165,7 +165,7 @@ extension RealKafkaTests {
       #expect(second == [10_000])
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func manualAssignmentSeekPauseAndResume(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker, partitions: 2, records: 200)
@@ -178,7 +178,7 @@ extension RealKafkaTests {
           handler.onAssigned = { partitions, control in
             var starts: [(TopicPartition, offset: Int64)] = []
             for partition in partitions {
-              starts.append((partition, offset: try control.offsetForStart(partition, timeout: .seconds(5))))
+              starts.append((partition, offset: try control.offsetForStart(partition, timeout: .patience)))
             }
             try control.assign(starts)
           }
@@ -199,7 +199,7 @@ extension RealKafkaTests {
       try await journal.ask { try $0.seek(zero, to: 105) }
       try await eventually("a part of it again") { journal.now.offsets[zero] == Array(90..<110) + Array(105..<110) }
       let ends = try await journal.ask { control in
-        (try control.watermarks(zero, timeout: .seconds(5)), control.cachedWatermarks(zero))
+        (try control.watermarks(zero, timeout: .patience), control.cachedWatermarks(zero))
       }
       #expect(ends.0 == (0, 110))
       #expect(ends.1?.high == 110)
@@ -215,7 +215,7 @@ extension RealKafkaTests {
     }
 
     /// Pauses and resumes all the time while records come: none is missing, none comes twice.
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func pausingAndResumingNeitherDropsNorRepeats(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker, partitions: 2)

@@ -2,6 +2,7 @@ import KafkaClient
 import KafkaTestKit
 import SinkThreads
 import Synchronization
+import TestServers
 import Testing
 
 /// What a handler on the consumer's thread saw, read by the test.
@@ -38,13 +39,13 @@ struct CommitOnceHandler: ConsumerHandler, Sendable {
     hasCommitted = true
     _ = control.commit(
       [CommittedOffset(last.topicPartition, offset: last.offset + 1, metadata: metadata)],
-      deadline: control.now + .seconds(5))
+      deadline: control.now + .patience)
   }
 
   func committed(_ commit: CommitID, _ result: CommitResult, _ control: borrowing ConsumerControl) {
     sightings.state.withLock { $0.results.append(result) }
     do {
-      let back = try control.committedOffsets(control.assignment, timeout: .seconds(5))
+      let back = try control.committedOffsets(control.assignment, timeout: .patience)
       sightings.state.withLock { $0.readBack = back }
     } catch { Issue.record(error) }
     control.stop()
@@ -77,7 +78,7 @@ struct CommitAlwaysHandler: ConsumerHandler, Sendable {
       let record = batch[index].copy()
       sightings.state.withLock { $0.records.append(record) }
       _ = control.commit(
-        [CommittedOffset(record.topicPartition, offset: record.offset + 1)], deadline: control.now + .seconds(5))
+        [CommittedOffset(record.topicPartition, offset: record.offset + 1)], deadline: control.now + .patience)
     }
     if sightings.state.withLock({ $0.records.count }) >= wanted { control.stop() }
   }
@@ -96,13 +97,13 @@ struct CommitAlwaysHandler: ConsumerHandler, Sendable {
   func stopping(deadline: MonotonicInstant, _ control: borrowing ConsumerControl) { control.finish() }
 }
 
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(10)))
 struct MockClusterTests {
   private func consumer(_ cluster: MockCluster, _ group: String) throws -> KafkaConsumer {
     var configuration = KafkaConsumerConfiguration(brokers: cluster.bootstrap, group: group)
     configuration.sessionTimeout = .seconds(6)
     configuration.revokeDeadline = .seconds(2)
-    configuration.shutdownDeadline = .seconds(5)
+    configuration.shutdownDeadline = .patience
     return try KafkaConsumer(configuration)
   }
 
@@ -137,7 +138,7 @@ struct MockClusterTests {
     #expect(state.readBack.first?.offset == 3)
     #expect(state.readBack.first?.metadata == "nonce=a1")
     let asked = try await KafkaAdmin(brokers: cluster.bootstrap).committedOffsets(
-      group: "whole", [TopicPartition("events", 0)], within: .seconds(30))
+      group: "whole", [TopicPartition("events", 0)], within: .patience)
     #expect(asked.map(\.offset) == [3] && asked.map(\.metadata) == ["nonce=a1"])
   }
 

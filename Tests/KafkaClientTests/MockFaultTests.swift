@@ -2,15 +2,17 @@ import KafkaClient
 import KafkaTestKit
 import SinkThreads
 import Synchronization
+import TestServers
 import Testing
 
 /// Errors that brokers answer with, pushed into the mock cluster: reading goes on, and commits say what is certain.
-@Suite(.timeLimit(.minutes(5))) struct MockFaultTests {
+@Suite(.timeLimit(.minutes(10))) struct MockFaultTests {
   private func configuration(_ cluster: MockCluster, _ group: String) -> KafkaConsumerConfiguration {
     var configuration = KafkaConsumerConfiguration(brokers: cluster.bootstrap, group: group)
     // The mock cluster makes everybody wait for a session less a second at each rebalance.
     configuration.sessionTimeout = .seconds(3)
     configuration.revokeDeadline = .seconds(1)
+    configuration.shutdownDeadline = .patience
     return configuration
   }
 
@@ -89,7 +91,7 @@ import Testing
     try await eventually("the record") { run.journal.count == 1 }
     cluster.refuse(.offsetCommit, with: [error])
     run.journal.wish { control in
-      _ = control.commit([CommittedOffset(TopicPartition("events", 0), offset: 1)], deadline: control.now + .seconds(8))
+      _ = control.commit([CommittedOffset(TopicPartition("events", 0), offset: 1)], deadline: control.now + .patience)
     }
     try await eventually("an answer") { !run.journal.now.results.isEmpty }
     let said =
@@ -108,7 +110,7 @@ import Testing
     let run = try BackgroundRun(configuration(cluster, "foreign"), .topics(["events"]))
     try await eventually("the record") { run.journal.count == 1 }
     run.journal.wish { control in
-      _ = control.commit([CommittedOffset(TopicPartition("events", 7), offset: 1)], deadline: control.now + .seconds(5))
+      _ = control.commit([CommittedOffset(TopicPartition("events", 7), offset: 1)], deadline: control.now + .patience)
     }
     try await eventually("an answer") { !run.journal.now.results.isEmpty }
     guard case .refused(let error, _) = run.journal.now.results[0] else {

@@ -9,7 +9,7 @@ import Testing
 extension RealKafkaTests {
   /// What topics and logs do in the course of a year.
   @Suite(.serialized) struct OrdinaryDayTests {
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(10)))
     func aTopicThatAppearsLaterIsReadWhereThePatternMatches() async throws {
       let broker = try RealKafka.broker("4.4.0").bootstrap
       let prefix = "p-\(UUID().uuidString)"
@@ -27,7 +27,7 @@ extension RealKafkaTests {
       try await run.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func partitionsThatAreAddedAreGiven(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker, records: 5)
@@ -46,7 +46,7 @@ extension RealKafkaTests {
       try await run.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func aTopicMadeAgainIsOutOfRangeAndASeekRevivesIt(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker, records: 50)
@@ -80,7 +80,7 @@ extension RealKafkaTests {
       #expect(run.journal.now.errors == [])
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func whatRetentionTookIsOutOfRange(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(
@@ -101,7 +101,7 @@ extension RealKafkaTests {
       let error = await #expect(throws: KafkaError.self) { for try await _ in records {} }
       #expect(
         error?.code == .offsetOutOfRange && error?.message.contains(topic) == true, "\(String(describing: error))")
-      let low = try await run.journal.ask { try $0.watermarks(partition, timeout: .seconds(5)).low }
+      let low = try await run.journal.ask { try $0.watermarks(partition, timeout: .patience).low }
       try await run.journal.ask { try $0.seek(partition, to: low) }
       try await produce(1, to: topic, on: broker)
       try await eventually("the first record that there is") { run.journal.now.offsets[partition] == [low] }
@@ -111,14 +111,14 @@ extension RealKafkaTests {
     private func commit(_ offset: Int64, to partition: TopicPartition, group: String, _ broker: String) async throws {
       let run = try BackgroundRun(.quick(broker, group), .topics([partition.topic])) { handler in
         handler.onAssigned = { _, control in
-          _ = control.commit([CommittedOffset(partition, offset: offset)], deadline: control.now + .seconds(5))
+          _ = control.commit([CommittedOffset(partition, offset: offset)], deadline: control.now + .patience)
         }
       }
       try await eventually("a commit") { run.journal.now.results.count == 1 }
       try await run.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func transactionsLeaveGapsAndTheEndLiesBehindTheirMarkers(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker)
@@ -147,7 +147,7 @@ extension RealKafkaTests {
       try await all.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(10)))
     func compactionLeavesGaps() async throws {
       let broker = try RealKafka.broker("3.9.2").bootstrap
       let topic = try await makeTopic(

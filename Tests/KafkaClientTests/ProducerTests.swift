@@ -6,7 +6,7 @@ import Testing
 
 extension RealKafkaTests {
   @Suite(.serialized) struct ProducerTests {
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func aFullQueueIsWaitedForAndEveryRecordArrivesOnce(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap
       let topic = try await makeTopic(on: broker)
@@ -31,7 +31,7 @@ extension RealKafkaTests {
       #expect(late?.code == .state)
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(10)))
     func whatTheBrokerRefusesIsReported() async throws {
       let broker = try RealKafka.broker("4.4.0").bootstrap
       let topic = try await makeTopic(on: broker, settings: ["max.message.bytes": "1000"])
@@ -50,7 +50,7 @@ extension RealKafkaTests {
       await producer.close(within: .seconds(5))
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(10)))
     func aBrokerThatDoesNotAnswerEndsFlushAndCloseInTime() async throws {
       let server = try RealKafka.broker("3.9.2")
       let topic = try await makeTopic(on: server.bootstrap)

@@ -37,28 +37,6 @@ extension Trait where Self == ConditionTrait {
 /// Everything on real brokers, one suite after the other.
 @Suite(.serialized, .needsKafka, RealKafka(options: SecuredKafka.options)) struct RealKafkaTests {}
 
-extension Duration {
-  /// For waits that end as soon as what they wait for is there.
-  static let patience = Duration.seconds(90)
-}
-
-/// Waits until it is so; the message says what did not come.
-func eventually(
-  _ what: String, within timeout: Duration = .patience, sourceLocation: SourceLocation = #_sourceLocation,
-  _ condition: () async throws -> Bool
-) async throws {
-  let deadline = ContinuousClock.now + timeout
-  while try await !condition() {
-    guard ContinuousClock.now < deadline else {
-      Issue.record("not within \(timeout): \(what)", sourceLocation: sourceLocation)
-      throw Timeout()
-    }
-    try await Task.sleep(for: .milliseconds(10))
-  }
-}
-
-struct Timeout: Error {}
-
 /// What the shared brokers have beside the plain listener.
 enum SecuredKafka {
   static let certificates: TestCertificates? = try? TestCertificates(

@@ -17,7 +17,7 @@ extension RealKafkaTests {
       let broker = try RealKafka.broker(version)
       let admin = try KafkaAdmin(brokers: [broker.address(listener)], security: security)
       do throws(KafkaError) {
-        let cluster = try await admin.metadata(within: .seconds(120))
+        let cluster = try await admin.metadata(within: .patience)
         #expect(cluster.brokers.count == 1)
         return nil
       } catch {
@@ -25,7 +25,7 @@ extension RealKafkaTests {
       }
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func anEncryptedConnectionTrustsItsAuthorityOnly(version: String) async throws {
       #expect(try await ask(version, .tls, .tls(caFile: certificates.authority)) == nil)
       let error = try #require(try await ask(version, .tls, .tls(caFile: certificates.strangerAuthority)))
@@ -34,7 +34,7 @@ extension RealKafkaTests {
       #expect(error.message.contains("CA file"), "says what to look at: \(error)")
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions)
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func mutualTLSWantsOurCertificate(version: String) async throws {
       let certificates = certificates
       let plain = KafkaSecurity.tls(
@@ -49,7 +49,7 @@ extension RealKafkaTests {
       #expect(error.code == .authentication && error.message.contains("mutual TLS"), "\(error)")
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: RealKafka.versions, [KafkaBroker.Listener.sasl, .saslTLS])
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions, [KafkaBroker.Listener.sasl, .saslTLS])
     func passwordsAreCheckedByEachMechanism(version: String, listener: KafkaBroker.Listener) async throws {
       let tls = listener == .saslTLS ? KafkaSecurity.TLS(caFile: certificates.authority) : nil
       for mechanism in KafkaSecurity.Mechanism.allCases {
@@ -71,7 +71,7 @@ extension RealKafkaTests {
       #expect(!"\(error)".contains("wrong-battery"))
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(10)))
     func aReaderWithAWrongPasswordEndsWithTheReason() async throws {
       let broker = try RealKafka.broker("3.9.2")
       let consumer = try KafkaConsumer(

@@ -48,7 +48,7 @@ import Testing
     """#
 
   @Test(
-    .enabled(if: TestMachine.python != nil, "there is no python3 here"), .timeLimit(.minutes(5)),
+    .enabled(if: TestMachine.python != nil, "there is no python3 here"), .timeLimit(.minutes(10)),
     arguments: [UInt64(1), 2])
   func weAgreeWithPython(seed: UInt64) async throws {
     var random = SeededGenerator(seed: seed)

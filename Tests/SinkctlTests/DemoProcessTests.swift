@@ -9,11 +9,11 @@ import Testing
 /// `sinkctl demo` with less data: it kills what it has started, and the audit finds every offset once.
 @Suite(
   .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"),
-  .timeLimit(.minutes(5)))
+  .timeLimit(.minutes(10)))
 struct DemoProcessTests {
   @Test func everyOffsetIsThereOnceThoughThePlugWasPulled() async throws {
     let site = try await DemoTestSite.make(flights: 20_000)
-    let result = try await site.start(["--kills", "2", "--seed", "5"]).end(within: .seconds(120))
+    let result = try await site.start(["--kills", "2", "--seed", "5"]).end(within: .patience)
     #expect(result.code == 0, "\(result)\n\(site.directory.text("sinkctl.log").suffix(3000))")
     let lines = result.out.split(separator: "\n").map(String.init)
     #expect(lines.first == "delivery: exactly_once; the plug is pulled 2 times, seed 5")
@@ -34,7 +34,7 @@ struct DemoProcessTests {
     try await demo.wait("its run") { site.runsLeft.count == 1 }
     demo.send(signal)
     #expect(try await demo.end().code == (signal == SIGINT ? 130 : 128 + SIGKILL))
-    try await demo.wait("the run's end", within: .seconds(10)) { site.runsLeft.isEmpty }
+    try await demo.wait("the run's end", within: .patience) { site.runsLeft.isEmpty }
   }
 
   @Test func whatCannotBeMovedIsSaid() async throws {

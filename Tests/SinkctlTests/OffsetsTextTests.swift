@@ -119,11 +119,11 @@ import Testing
 
   /// The program against a real broker: the mock cluster answers no admin's question about groups.
   @Test(
-    .enabled(if: TestMachine.kafkaScript != nil, "needs Java and SINK_KAFKA_BROKER_SCRIPT"), .timeLimit(.minutes(5)))
+    .enabled(if: TestMachine.kafkaScript != nil, "needs Java and SINK_KAFKA_BROKER_SCRIPT"), .timeLimit(.minutes(10)))
   func theProgramShowsAndSetsOffsets() async throws {
     let broker = try await KafkaBroker.start(version: "4.4.0")
     let admin = try KafkaAdmin(brokers: [broker.bootstrap])
-    try await admin.createTopic("cli", partitions: 2, within: .seconds(30))
+    try await admin.createTopic("cli", partitions: 2, within: .patience)
     let producer = try KafkaProducer(KafkaProducerConfiguration(brokers: [broker.bootstrap]))
     for index in 0..<10 { try await producer.send(topic: "cli", partition: Int32(index % 2), value: [1]) }
     await producer.close(within: .seconds(5))

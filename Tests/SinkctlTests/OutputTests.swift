@@ -1,6 +1,7 @@
 import Foundation
 import SinkTelemetry
 import SinkThreads
+import TestServers
 import Testing
 
 @testable import sinkctl
@@ -61,7 +62,7 @@ import Testing
         continuation.resume(returning: text)
       }.detach()
       // It has been said what is missing before more is taken.
-      output.flush(within: .seconds(60))
+      output.flush(within: .patience)
       output.update { $0.append("last") }
     }
     let lines = text.split(separator: "\n")

@@ -11,7 +11,7 @@ import Testing
 /// `sinkctl run` and `check` as their users meet them: the built program between a mock cluster and the 26.x engine.
 @Suite(
   .serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"),
-  .timeLimit(.minutes(5)))
+  .timeLimit(.minutes(10)))
 struct RunProcessTests {
   @Test func aRunTellsWhatItDoesAndDrains() async throws {
     let site = try await RunSite.make()
@@ -141,7 +141,7 @@ struct RunProcessTests {
     try await Task.sleep(for: .milliseconds(700))
     #expect(program.isRunning)
     program.send(SIGINT)
-    let result = try await program.end(within: .seconds(10))
+    let result = try await program.end(within: .patience)
     #expect(result.code == 128 + SIGINT, "\(result)")
     let priorities = Set(result.error.split(separator: "\n").map { $0.prefix(3) })
     #expect(priorities.isSubset(of: ["<2>", "<3>", "<4>", "<5>", "<6>"]), "\(result.error)")
@@ -164,7 +164,7 @@ struct RunProcessTests {
     }
     try await program.wait("all rows") { try site.status()?["rows_inserted"] as? Int == 1000 }
     program.send(SIGTERM)
-    #expect(try await program.end(within: .seconds(20)).code == 0)
+    #expect(try await program.end(within: .patience).code == 0)
     #expect(try await site.rows() == 1000)
   }
 
@@ -184,7 +184,7 @@ struct RunProcessTests {
     try await waiting.wait("a word on ClickHouse") { waiting.error.contains("ClickHouse cannot be reached") }
     #expect(try site.get("/readyz").hasSuffix("not ready: starting\n"))
     waiting.send(SIGTERM)
-    let ended = try await waiting.end(within: .seconds(10))
+    let ended = try await waiting.end(within: .patience)
     #expect(ended.code == 0, "\(ended)")
 
     // So are brokers: the tables are read, and there is no group to be ready in.
@@ -193,7 +193,7 @@ struct RunProcessTests {
     try await Task.sleep(for: .seconds(1))
     #expect(try site.get("/readyz").hasSuffix("not ready: starting\n"))
     outside.send(SIGTERM)
-    #expect(try await outside.end(within: .seconds(30)).code == 0)
+    #expect(try await outside.end(within: .patience).code == 0)
   }
 
   @Test func checkSaysEverythingAtOnceWithItsPlace() async throws {
@@ -284,7 +284,7 @@ final class RunSite: Sendable {
       for topic in ["events", "events.dead"] { try mock.createTopic(topic, partitions: 2) }
     } else {
       let admin = try KafkaAdmin(brokers: site.brokers)
-      for topic in ["events", "events.dead"] { try await admin.createTopic(topic, partitions: 2, within: .seconds(30)) }
+      for topic in ["events", "events.dead"] { try await admin.createTopic(topic, partitions: 2, within: .patience) }
     }
     return site
   }

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Synchronization
+import TestServers
 
 /// The built program in a process of its own, its output in files: nobody has to read it for the program to go on.
 final class SinkctlProcess: @unchecked Sendable {
@@ -68,15 +69,14 @@ final class SinkctlProcess: @unchecked Sendable {
     for child in children.split(separator: " ").compactMap({ Int32($0) }) { kill(child, signal) }
   }
 
-  func end(within timeout: Duration = .seconds(120)) async throws -> Result {
+  func end(within timeout: Duration = .patience) async throws -> Result {
     try await wait("its end", within: timeout) { !self.process.isRunning }
     let isSignal = process.terminationReason == .uncaughtSignal
     return Result(code: process.terminationStatus + (isSignal ? 128 : 0), out: out, error: error)
   }
 
   /// Waits until something holds; says what the program has said where it does not.
-  func wait(_ what: String, within timeout: Duration = .seconds(120), until holds: () async throws -> Bool) async throws
-  {
+  func wait(_ what: String, within timeout: Duration = .patience, until holds: () async throws -> Bool) async throws {
     let deadline = ContinuousClock.now + timeout
     while try await !holds() {
       guard ContinuousClock.now < deadline else {
@@ -92,10 +92,6 @@ final class SinkctlProcess: @unchecked Sendable {
   ) async throws -> Result {
     try await SinkctlProcess(arguments, environment: environment, input: input).end()
   }
-}
-
-struct WaitedInVain: Error {
-  let message: String
 }
 
 /// A directory that goes with its last user.

@@ -40,7 +40,7 @@ public final class ChildServer: @unchecked Sendable {
   public var output: String { (try? String(contentsOf: log, encoding: .utf8)) ?? "" }
 
   /// Waits for a line with this beginning; returns what follows it.
-  public func waitForLine(_ prefix: String, within timeout: Duration = .seconds(120)) async throws -> String {
+  public func waitForLine(_ prefix: String, within timeout: Duration = .patience) async throws -> String {
     let deadline = ContinuousClock.now + timeout
     while ContinuousClock.now < deadline {
       // Asked before the output is read: a program may say its line and end in between.

@@ -33,7 +33,7 @@ public enum FreePorts {
     return true
   }
 
-  public static func waitUntilOpen(_ port: Int, within timeout: Duration = .seconds(30)) async throws {
+  public static func waitUntilOpen(_ port: Int, within timeout: Duration = .patience) async throws {
     let deadline = ContinuousClock.now + timeout
     while !isOpen(port) {
       guard ContinuousClock.now < deadline else { throw ServerProblem(message: "nobody listens on port \(port)") }

@@ -80,7 +80,7 @@ public final class KafkaBroker: @unchecked Sendable {
     let server = try ChildServer(arguments)
     lock.withLock { self.server = server }
     let port = Int(bootstrap.split(separator: ":")[1]) ?? 0
-    let deadline = ContinuousClock.now + .seconds(90)
+    let deadline = ContinuousClock.now + .patience
     while !FreePorts.isOpen(port) {
       guard server.isRunning, ContinuousClock.now < deadline else {
         let log = try? String(contentsOf: directory.appending(path: "server.log"), encoding: .utf8)
@@ -104,7 +104,7 @@ public final class KafkaBroker: @unchecked Sendable {
   /// Runs one of Kafka's command-line classes.
   /// - Returns: what it said.
   @discardableResult
-  public static func tool(_ arguments: [String], within timeout: Duration = .seconds(120)) async throws -> String {
+  public static func tool(_ arguments: [String], within timeout: Duration = .patience) async throws -> String {
     guard let script = TestMachine.kafkaScript else { throw ServerProblem(message: "there is no Kafka here") }
     let tool = try ChildServer([script, "tool"] + arguments)
     try await tool.waitUntilEnd(within: timeout)
@@ -115,7 +115,7 @@ public final class KafkaBroker: @unchecked Sendable {
   private func end(_ how: (ChildServer) -> Void) async throws {
     guard let server = lock.withLock({ self.server }) else { return }
     how(server)
-    try await server.waitUntilEnd(within: .seconds(30))
+    try await server.waitUntilEnd(within: .patience)
     lock.withLock { self.server = nil }
   }
 

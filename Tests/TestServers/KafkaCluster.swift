@@ -64,7 +64,7 @@ public final class KafkaCluster: @unchecked Sendable {
     guard let arguments = arguments[node], let port = ports[node] else { preconditionFailure("no node \(node)") }
     let server = try ChildServer(arguments)
     lock.withLock { servers[node] = server }
-    let deadline = ContinuousClock.now + .seconds(90)
+    let deadline = ContinuousClock.now + .patience
     while !FreePorts.isOpen(port) {
       guard server.isRunning, ContinuousClock.now < deadline else {
         let log = try? String(contentsOf: directory.appending(path: "\(node)/server.log"), encoding: .utf8)
@@ -78,6 +78,6 @@ public final class KafkaCluster: @unchecked Sendable {
   public func kill(_ node: Int) async throws {
     guard let server = lock.withLock({ servers.removeValue(forKey: node) }) else { return }
     server.kill()
-    try await server.waitUntilEnd(within: .seconds(30))
+    try await server.waitUntilEnd(within: .patience)
   }
 }

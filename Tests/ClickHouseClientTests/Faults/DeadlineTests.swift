@@ -1,5 +1,6 @@
 import ClickHouseClient
 import ClickHouseTestKit
+import TestServers
 import Testing
 
 /// Every wait has an end, and every queue a bound.
@@ -24,11 +25,11 @@ import Testing
   }
 
   @Test func anAnswerThatNeverComesEndsWithTheRequestsDeadline() async throws {
-    try await expectEnd(.stallAfterBody) { $0.requestTimeout = .milliseconds(1500) }
+    try await expectEnd(.stallAfterBody) { $0.requestTimeout = .seconds(3) }
   }
 
   @Test func aBodyThatIsNeverReadEndsWithTheRequestsDeadline() async throws {
-    try await expectEnd(.stallBeforeBody, rows: 20, textBytes: 1 << 20) { $0.requestTimeout = .milliseconds(1500) }
+    try await expectEnd(.stallBeforeBody, rows: 20, textBytes: 1 << 20) { $0.requestTimeout = .seconds(3) }
   }
 
   @Test func aStalledTransferEndsBeforeTheRequestsDeadline() async throws {
@@ -37,13 +38,13 @@ import Testing
 
   @Test func halfAnAnswerEndsToo() async throws {
     try await expectEnd(ServerStep([.readBody, .sendPart(.ok, bytes: 40), .stall])) {
-      $0.requestTimeout = .milliseconds(1500)
+      $0.requestTimeout = .seconds(3)
     }
   }
 
   @Test func anAnswerThatOnlyDripsEndsWithTheRequestsDeadline() async throws {
     let slow = ServerStep([.readBody, .sendSlowly(.ok, bytes: 1, every: .milliseconds(100))])
-    try await expectEnd(slow) { $0.requestTimeout = .milliseconds(1500) }
+    try await expectEnd(slow) { $0.requestTimeout = .seconds(3) }
   }
 
   /// TLS is never spoken: the connection does not stand, so nothing was sent.
@@ -51,7 +52,7 @@ import Testing
     let server = try ScriptedServer(isMute: true)
     defer { server.stop() }
     var configuration = ClickHouseConfiguration(url: "https://127.0.0.1:\(server.port)")
-    configuration.connectTimeout = .milliseconds(1500)
+    configuration.connectTimeout = .seconds(3)
     let client = try ClickHouseClient(configuration)
     defer { client.close() }
     let outcome = try await Scripted.insert(client)
@@ -61,7 +62,7 @@ import Testing
 
   @Test func aServerThatIsNotThereIsNeverSentTo() async throws {
     var configuration = ClickHouseConfiguration(url: "http://127.0.0.1:1")
-    configuration.connectTimeout = .seconds(5)
+    configuration.connectTimeout = .patience
     let client = try ClickHouseClient(configuration)
     defer { client.close() }
     let outcome = try await Scripted.insert(client)
@@ -103,7 +104,7 @@ import Testing
     let client = try Scripted.client(server)
     defer { client.close() }
     #expect(Told(try await Scripted.insert(client)) == .accepted)
-    for _ in 0..<500 where server.openConnectionCount > 0 { try await Task.sleep(for: .milliseconds(5)) }
+    try await eventually("the connection ends") { server.openConnectionCount == 0 }
     #expect(Told(try await Scripted.insert(client)) == .accepted)
     #expect(server.inserts.map(\.connection) == [0, 1])
   }
@@ -170,8 +171,8 @@ import Testing
     let client = try Scripted.client(server) { $0.requestsInFlight = 1 }
     async let first = Scripted.insert(client)
     #expect(await server.waitForInserts(1))
-    // Half a second for the body to be read: what was sent is unknown from then on.
-    for _ in 0..<500 where server.inserts.first?.isBodyWhole != true { try await Task.sleep(for: .milliseconds(5)) }
+    // What was sent is unknown from then on.
+    try await eventually("the whole body") { server.inserts.first?.isBodyWhole == true }
     async let second = Scripted.insert(client)
     try await Task.sleep(for: .milliseconds(50))
     client.close()
@@ -194,7 +195,7 @@ import Testing
       return await client.insert(block)
     }
     #expect(await server.waitForInserts(1))
-    for _ in 0..<500 where server.inserts.first?.isBodyWhole != true { try await Task.sleep(for: .milliseconds(5)) }
+    try await eventually("the whole body") { server.inserts.first?.isBodyWhole == true }
     task.cancel()
     let outcome = try await task.value
     #expect(Told(outcome) == .unknown(nil) && outcome.error?.code == .cancelled, "\(outcome)")

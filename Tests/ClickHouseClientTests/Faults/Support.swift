@@ -1,5 +1,6 @@
 import ClickHouseTestKit
 import SinkTelemetry
+import TestServers
 
 @testable import ClickHouseClient
 
@@ -11,8 +12,8 @@ enum Scripted {
     _ server: ScriptedServer, _ change: (inout ClickHouseConfiguration) -> Void = { _ in }
   ) throws -> ClickHouseClient {
     var configuration = ClickHouseConfiguration(url: server.url, user: "zoe-the-user", password: "not-in-the-url")
-    configuration.requestTimeout = .seconds(20)
-    configuration.connectTimeout = .seconds(10)
+    configuration.requestTimeout = .patience
+    configuration.connectTimeout = .patience
     change(&configuration)
     return try ClickHouseClient(configuration)
   }

@@ -4,7 +4,7 @@ import TestServers
 import Testing
 
 /// Against the real servers of this machine, one test at a time.
-@Suite(.serialized, .realServers, .enabled(if: !RealServer.here.isEmpty, RealServer.hint), .timeLimit(.minutes(5)))
+@Suite(.serialized, .realServers, .enabled(if: !RealServer.here.isEmpty, RealServer.hint), .timeLimit(.minutes(10)))
 struct ServerTests {
   /// What we write, the server shows as text and sends back as Native; a column of two blocks, the second after a
   /// rollback.

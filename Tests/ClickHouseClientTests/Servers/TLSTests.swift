@@ -6,7 +6,7 @@ import TestServers
 import Testing
 
 /// HTTPS with a real server, and everything that can be wrong with certificates: told with what to do, never passed over.
-@Suite(.serialized, .enabled(if: ClickHouseServer.program != nil, RealServer.hint), .timeLimit(.minutes(5)))
+@Suite(.serialized, .enabled(if: ClickHouseServer.program != nil, RealServer.hint), .timeLimit(.minutes(10)))
 struct TLSTests {
   let directory: URL
   let certificates: TestCertificates
@@ -35,8 +35,8 @@ struct TLSTests {
       caFile: noCA ? nil : ca ?? certificates.authority, certificateFile: certificate, keyFile: key,
       keyPassword: keyPassword, serverName: name)
     var configuration = ClickHouseConfiguration(url: url, user: "ada", password: password, tls: tls)
-    configuration.connectTimeout = .seconds(5)
-    configuration.requestTimeout = .seconds(20)
+    configuration.connectTimeout = .patience
+    configuration.requestTimeout = .patience
     configuration.proxy = proxy
     let client = try ClickHouseClient(configuration)
     defer { client.close() }

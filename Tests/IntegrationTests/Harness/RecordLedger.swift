@@ -1,6 +1,7 @@
 import Foundation
 import KafkaClient
 import Synchronization
+import TestServers
 
 /// What a test has produced: for every offset that a broker acknowledged, what must become of it.
 final class RecordLedger: Sendable {
@@ -56,7 +57,7 @@ final class RecordLedger: Sendable {
 
   /// Produces records, round robin over the partitions, and waits until all are acknowledged.
   func produce(
-    _ count: Int, to topic: String, partitions: Int32, textBytes: Int = 20, within timeout: Duration = .seconds(120),
+    _ count: Int, to topic: String, partitions: Int32, textBytes: Int = 20, within timeout: Duration = .patience,
     fate: (Int) -> Fate = { _ in .row }
   ) async throws {
     for _ in 0..<count {

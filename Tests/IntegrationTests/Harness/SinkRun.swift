@@ -3,6 +3,7 @@ import KafkaClient
 import Pipeline
 import SinkTelemetry
 import Synchronization
+import TestServers
 import Testing
 
 /// A pipeline at work inside a test.
@@ -42,7 +43,7 @@ final class SinkRun: Sendable {
 
   /// Waits until the status is as it should be.
   func wait(
-    _ what: String, within timeout: Duration = .seconds(120), until isDone: (PipelineStatus) throws -> Bool
+    _ what: String, within timeout: Duration = .patience, until isDone: (PipelineStatus) throws -> Bool
   ) async throws {
     let deadline = ContinuousClock.now + timeout
     while true {
@@ -56,7 +57,7 @@ final class SinkRun: Sendable {
   }
 
   /// Waits until everything in the ledger is accounted for and committed.
-  func waitForAll(of ledger: RecordLedger, within timeout: Duration = .seconds(120)) async throws {
+  func waitForAll(of ledger: RecordLedger, within timeout: Duration = .patience) async throws {
     let ends = ledger.ends
     try await wait("all of \(ledger.count) records accounted for and committed", within: timeout) { status in
       let committed = Dictionary(
@@ -73,7 +74,7 @@ final class SinkRun: Sendable {
   }
 
   /// Waits until it ends by itself.
-  func end(within timeout: Duration = .seconds(120)) async throws -> PipelineError? {
+  func end(within timeout: Duration = .patience) async throws -> PipelineError? {
     try await wait("the end of the run", within: timeout) { $0.phase == .stopped }
     return await work.value
   }

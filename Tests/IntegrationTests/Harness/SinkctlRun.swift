@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestServers
 
 /// `sinkctl run` in a process of its own.
 final class SinkctlRun: @unchecked Sendable {
@@ -52,7 +53,7 @@ final class SinkctlRun: @unchecked Sendable {
   func send(_ signal: Int32) { if process.isRunning, let child { Glibc.kill(child, signal) } }
 
   /// - Returns: the exit code; 128 + the number of a signal.
-  func end(within timeout: Duration = .seconds(120)) async throws -> Int32 {
+  func end(within timeout: Duration = .patience) async throws -> Int32 {
     let deadline = ContinuousClock.now + timeout
     while process.isRunning {
       guard ContinuousClock.now < deadline else { throw HarnessProblem("it does not end: \(log.suffix(3000))") }

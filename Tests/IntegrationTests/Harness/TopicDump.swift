@@ -1,11 +1,12 @@
 import KafkaClient
 import SinkThreads
 import Synchronization
+import TestServers
 
 /// Reads a topic from its beginning to its end, without a group.
 enum TopicDump {
   static func records(
-    of topic: String, partitions: Int32, brokers: [String], within timeout: Duration = .seconds(30)
+    of topic: String, partitions: Int32, brokers: [String], within timeout: Duration = .patience
   ) async throws -> [Record] {
     let wanted = (0..<partitions).map { TopicPartition(topic, $0) }
     let found = Mutex<[Record]>([])
@@ -38,7 +39,7 @@ private struct DumpHandler: ConsumerHandler, Sendable {
   mutating func assigned(_ partitions: [TopicPartition], _ control: borrowing ConsumerControl) {
     var starts: [(TopicPartition, offset: Int64)] = []
     for partition in partitions {
-      if let low = try? control.watermarks(partition, timeout: .seconds(10)).low { starts.append((partition, low)) }
+      if let low = try? control.watermarks(partition, timeout: .patience).low { starts.append((partition, low)) }
     }
     try? control.assign(starts)
   }

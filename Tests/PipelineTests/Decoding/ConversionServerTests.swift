@@ -9,7 +9,7 @@ import Testing
 /// shows of what we have stored.
 @Suite(.serialized, .enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"))
 struct ConversionServerTests {
-  @Test(.timeLimit(.minutes(5))) func theTableSaysWhereJSONEachRowDiffers() async throws {
+  @Test(.timeLimit(.minutes(10))) func theTableSaysWhereJSONEachRowDiffers() async throws {
     let (front, url) = try await TestMachine.startFront()
     defer { front.stop() }
     let client = try ClickHouseClient(ClickHouseConfiguration(url: url))
@@ -34,7 +34,7 @@ struct ConversionServerTests {
   }
 
   /// One row with every value that the table takes, sent as Native, read back as text.
-  @Test(.timeLimit(.minutes(5))) func whatWeStoreIsWhatTheTableSays() async throws {
+  @Test(.timeLimit(.minutes(10))) func whatWeStoreIsWhatTheTableSays() async throws {
     let (front, url) = try await TestMachine.startFront()
     defer { front.stop() }
     let client = try ClickHouseClient(ClickHouseConfiguration(url: url))

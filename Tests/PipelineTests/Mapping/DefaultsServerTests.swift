@@ -27,7 +27,7 @@ import Testing
     ifNull(toString(plain), '-'), day, upper FROM literals ORDER BY id FORMAT TSVRaw
     """
 
-  @Test(.enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .timeLimit(.minutes(5)))
+  @Test(.enabled(if: TestMachine.hasFront, "chdb-core is not installed: run scripts/test"), .timeLimit(.minutes(10)))
   func aServerOfToday() async throws {
     let (front, url) = try await TestMachine.startFront()
     defer { front.stop() }
@@ -82,7 +82,7 @@ import Testing
 
   @Test(
     .enabled(if: ClickHouseServer.program != nil, "Debian's clickhouse-server is not installed"),
-    .timeLimit(.minutes(5)))
+    .timeLimit(.minutes(10)))
   func aServerOf2018() async throws {
     let server = try await ClickHouseServer.start()
     defer { server.stop() }
