@@ -33,6 +33,8 @@ import Testing
     (["produce", "--topic", "t", "--brokers", "x:1", "/nowhere"], "/nowhere: No such file or directory"),
     (["produce", "--topic", "t", "--brokers", "x:1", "/tmp"], "/tmp: Is a directory"),
     (["audit", "--config", "x", "--partitions", "1-x"], "--partitions '1-x' must be numbers and ranges"),
+    (["audit", "--config", "x", "--topic", "a/1", "--topic", "b"], "--topic 'a/1' goes with no other --topic"),
+    (["audit", "--config", "x", "--topic", "a/1", "--partitions", "2"], "must be a topic, or one partition of it"),
     (["audit", "--config", "x", "--partitions", "5-1"], "--partitions '5-1' must be numbers and ranges"),
     (["audit", "--config", "x", "--from", "yesterday"], "--from 'yesterday' must be an offset, or a time such as"),
     (["help", "nothing"], "there is no command 'nothing'"),

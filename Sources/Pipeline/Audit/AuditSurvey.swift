@@ -116,7 +116,9 @@ struct AuditTopics {
     }
     let found = Set(chosen.flatMap(\.partitions))
     if let missing = request.partitions?.subtracting(found).min() {
-      throw PipelineError(.configuration, "no topic of these has a partition \(missing)")
+      let names = Set(chosen.map(\.topic)).union(request.topics ?? []).sorted().joined(separator: ", ")
+      throw PipelineError(
+        .configuration, "none of the topics\(names.isEmpty ? "" : " \(names)") has a partition \(missing)")
     }
     return chosen
   }

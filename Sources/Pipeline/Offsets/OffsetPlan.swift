@@ -137,6 +137,8 @@ public struct FoundRows: Sendable, Equatable {
   public let table: Int
   /// As many in the dead letter table; nil where there is none that can tell.
   public let deadLetters: Int?
+  /// Materialized views read the table: whether they have had these rows, no count of it says.
+  public internal(set) var hasViews = false
 
   /// Dead letters that are in a table are counted among a block's rows.
   var all: Int { table + (deadLetters ?? 0) }

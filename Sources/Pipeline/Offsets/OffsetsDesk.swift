@@ -98,7 +98,7 @@ struct OffsetsDesk {
   private func count(
     _ block: PendingBlock, _ found: FoundPartition, _ route: ResolvedRoute?
   ) async throws(PipelineError) -> FoundRows? {
-    guard let route, let table = route.delivery, table.canCount, !table.hasViews else { return nil }
+    guard let route, let table = route.delivery, table.canCount else { return nil }
     let partition = found.offsets.partition
     func ask(_ table: TableName) async throws(PipelineError) -> Int? {
       do throws(ClickHouseError) {
@@ -117,7 +117,7 @@ struct OffsetsDesk {
     {
       letters = try await ask(table.name)
     }
-    return FoundRows(table: rows, deadLetters: letters)
+    return FoundRows(table: rows, deadLetters: letters, hasViews: table.hasViews)
   }
 
   // MARK: Writing
@@ -173,7 +173,7 @@ struct OffsetsDesk {
       "the group \(group) has \(found.members.count) \(found.members.count == 1 ? "member" : "members"), and offsets can "
         + "only be set while it has none: stop them. One with an instance id stays in the group until its session is over "
         + "(\(Int(reader.configuration.kafka.sessionTimeout.seconds)) s after its process has ended)",
-      details: found.members.map { "\($0.instanceID ?? $0.id) at \($0.host)" })
+      details: found.members.map { "\($0.instanceID ?? $0.id) at \($0.host.drop { $0 == "/" })" })
   }
 
   func waitForEmptyGroup(within timeout: Duration) async throws(PipelineError) {

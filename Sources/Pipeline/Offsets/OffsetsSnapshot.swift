@@ -101,6 +101,7 @@ extension PendingBlock {
     parts = intent.parts
     self.others = others
     self.isOfOtherMapping = isOfOtherMapping
+    isCounted = table?.isCounted ?? false
     let isBlind = !isOfOtherMapping && others.count + 1 >= intent.parts
     windowLeft = table.map { table in
       !isBlind ? .zero : max(.zero, table.horizon / 4 - (age ?? .zero))

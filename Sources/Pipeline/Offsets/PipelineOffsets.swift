@@ -103,7 +103,9 @@ public struct PendingBlock: Sendable, Equatable {
   public var isBroken: Bool { others.count + 1 < parts }
   /// How much longer the next owner sends it again without looking: a quarter of the table's horizon, less the age. Then,
   /// or when the mapping has changed since, its rows are counted first. nil where ClickHouse could not be asked.
-  public let windowLeft: Duration?
+  public internal(set) var windowLeft: Duration?
   /// It was made under another mapping, or for a table that has changed since.
-  public let isOfOtherMapping: Bool
+  public internal(set) var isOfOtherMapping: Bool
+  /// `deduplication: count`: the next owner counts what is in the table, and inserts the rest.
+  public internal(set) var isCounted = false
 }

@@ -54,8 +54,8 @@ struct RecoveryPlanner {
     if blocks.allSatisfy({ $0.outcome == .left || (!isForced && $0.outcome == .settled) }) {
       return .untouched(
         stay(
-          "a run settles its pending blocks by itself; one that stopped on them all the same needs "
-            + "--topic \(before.partition) and a choice", blocks))
+          "a run settles the pending blocks by itself; one that stopped on them all the same needs a choice with --topic",
+          blocks))
     }
     if blocks.contains(where: { if case .undecided = $0.outcome { true } else { false } }) {
       return .refused(stay("choose --take-as-landed or --insert-again", blocks))
@@ -95,13 +95,17 @@ struct RecoveryPlanner {
     _ block: PendingBlock, _ count: FoundRows?, _ log: Range<Int64>
   ) -> BlockPlan.Outcome {
     let missing = block.rows - min(count?.all ?? 0, block.rows)
-    if let count, count.all >= block.rows { return .settled }
+    // Its views stop a run that finds its rows.
+    let isHidden = count.map { $0.hasViews && $0.table > 0 } ?? false
+    if missing == 0, !isHidden { return .settled }
     if block.offsets.upperBound < log.lowerBound { return .lost(missing) }
     let isWhole = block.offsets.lowerBound >= log.lowerBound && block.offsets.upperBound < log.upperBound
     if isWhole, !isForced {
       let isSentBlindly = block.windowLeft.map { $0 > .zero } ?? false
+      // A run that counts makes what is missing.
+      let isCompleted = block.isCounted && count != nil
       // Its dead letters are there before its rows, and are not sent again.
-      if block.declaredAt == nil || isSentBlindly || count?.table == 0 { return .left }
+      if block.declaredAt == nil || isSentBlindly || isCompleted || count?.table == 0 { return .left }
     }
     switch choice {
     case nil: return .undecided(lost: missing, doubled: count?.table ?? block.rows)

@@ -17,7 +17,9 @@ enum AuditCommand {
       """,
     options: [
       Command.config,
-      .init("topic", "TOPIC", "Only this one; may be repeated.", isRepeatable: true),
+      .init(
+        "topic", "TOPIC", "Only this one, or one partition of it, such as events/0; may be repeated.",
+        isRepeatable: true),
       .init("partitions", "LIST", "Only these, such as 0,1,5-9."),
       .init("from", "OFFSET|TIME", "The first offset, or a time such as 2026-11-24T10:00:00Z."),
       .init("to", "OFFSET|TIME", "The first offset that is left out, or a time; may lie beyond what is committed."),
@@ -67,10 +69,18 @@ enum AuditCommand {
   static let allFindings = 1_000_000
 
   static func request(_ arguments: Arguments) throws(UsageProblem) -> AuditRequest {
-    AuditRequest(
+    var request = AuditRequest(
       topics: arguments.has("topic") ? arguments.values("topic") : nil,
       partitions: try arguments.value("partitions").map(partitions), from: try bound("from", arguments),
       to: try bound("to", arguments), findingsMax: arguments.has("all") ? allFindings : AuditText.shownFindings)
+    guard let topics = request.topics, let partition = topics.first(where: { $0.contains("/") }) else { return request }
+    guard topics.count == 1 else {
+      throw UsageProblem(message: "--topic '\(partition)' goes with no other --topic: --partitions is for all of them")
+    }
+    let selection = try OffsetArguments.selection(arguments)
+    request.topics = selection.topic.map { [$0] }
+    request.partitions = selection.partitions
+    return request
   }
 
   static func partitions(_ text: String) throws(UsageProblem) -> Set<Int32> {

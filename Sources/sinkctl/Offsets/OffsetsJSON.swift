@@ -108,6 +108,7 @@ enum OffsetsJSON {
     json.field("age_seconds", block.age.map { Int($0.components.seconds) })
     json.field("window_left_seconds", block.windowLeft.map { Int($0.components.seconds) })
     json.field("other_mapping", block.isOfOtherMapping)
+    json.field("counted", block.isCounted)
     json.field("dead_letter", block.isDeadLetter)
     json.field("parts", block.parts)
     json.field("shared_with") { json in for partition in block.others { json.element(partition.description) } }
@@ -120,6 +121,7 @@ enum OffsetsJSON {
           fields(plan.block, &json)
           json.field("found", plan.found?.table)
           json.field("found_dead_letters", plan.found?.deadLetters)
+          json.field("views_in_doubt", plan.found.map { $0.hasViews && $0.table > 0 } ?? false)
           let (outcome, lost, doubled) = plan.outcome.parts
           json.field("outcome", outcome)
           json.field("lost_at_most", lost)

@@ -13,7 +13,7 @@ enum OffsetsText {
     for partition in offsets.partitions { table.add(row(partition)) }
     lines += ["", table.text]
     if offsets.partitions.count > 1 { lines.append("lag of all: \(number(offsets.lag))") }
-    let details = offsets.partitions.flatMap { Self.details($0, config) }
+    let details = offsets.partitions.flatMap { Self.details($0, config) } + sharedBlocks(offsets.partitions)
     if !details.isEmpty { lines += [""] + details }
     if !offsets.notes.isEmpty { lines += [""] + offsets.notes.map { "note: \($0)" } }
     return lines.joined(separator: "\n")
@@ -56,7 +56,7 @@ enum OffsetsText {
 
   private static func details(_ partition: PartitionOffsets, _ config: String) -> [String] {
     let name = partition.partition.description
-    var lines = partition.pending.map { "\(name)  \(block($0))" }
+    var lines = partition.pending.filter { $0.parts == 1 }.map { "\(name)  \(shape($0))\(prospect($0))" }
     lines += partition.done.map { "\(name)  offsets \(range($0)) are accounted for already" }
     if let trouble = partition.trouble {
       lines.append("\(name)  \(words(trouble, partition))")
@@ -81,35 +81,41 @@ enum OffsetsText {
     }
   }
 
-  static func block(_ block: PendingBlock) -> String {
-    guard block.age != nil else { return shape(block) }
-    let left =
-      if block.isBroken {
-        "nobody can send it whole any more: the next run counts it first"
-      } else if block.isOfOtherMapping {
-        "of another mapping or table: the next run counts it first"
-      } else if let left = block.windowLeft {
-        left > .zero
-          ? "may be sent again for \(spell(left)) more" : "too old to be sent again: the next run counts it first"
-      } else {
-        "how long it may be sent again is not known"
-      }
-    return "\(shape(block)), \(left)"
+  /// What becomes of a block by itself.
+  private static func prospect(_ block: PendingBlock) -> String {
+    guard block.age != nil else { return "" }
+    if block.isBroken { return ", nobody can send it whole any more: the next run counts each part first" }
+    if block.isCounted { return ": the next run counts it, and inserts what is missing" }
+    if block.isOfOtherMapping { return ", of another mapping or table: the next run counts it first" }
+    guard let left = block.windowLeft else { return ", how long it may be sent again is not known" }
+    return left > .zero
+      ? ", may be sent again for \(spell(left)) more" : ", too old to be sent again: the next run counts it first"
   }
 
   static func shape(_ block: PendingBlock) -> String {
-    "offsets \(range(block.offsets)): \(block.isDeadLetter ? "a dead letter" : counted(block.rows, "row")), "
-      + (block.age.map { "declared \(spell($0)) ago" } ?? "not sent yet") + sharing(block)
+    let rows = block.isDeadLetter ? "a dead letter" : counted(block.rows, "row")
+    let part = block.parts > 1 ? ", a part of a block of \(block.parts) partitions" : ""
+    return "offsets \(range(block.offsets)): \(rows), \(age(block))\(part)"
   }
 
-  /// Which partitions a block is shared with.
-  private static func sharing(_ block: PendingBlock) -> String {
-    guard block.parts > 1 else { return "" }
-    let topics = Dictionary(grouping: block.others, by: \.topic).sorted { $0.key < $1.key }
-    let names = topics.map { "\($0.key)/\($0.value.map { "\($0.partition)" }.joined(separator: ","))" }
-    let missing = block.parts - 1 - block.others.count
-    let gone = missing > 0 ? ["\(missing) whose commits no longer have it"] : []
-    return ", a part of one block of \(block.parts) partitions (with \((names + gone).joined(separator: " and ")))"
+  private static func age(_ block: PendingBlock) -> String {
+    block.age.map { "declared \(spell($0)) ago" } ?? "not sent yet"
+  }
+
+  /// Blocks of several partitions, once each.
+  private static func sharedBlocks(_ partitions: [PartitionOffsets]) -> [String] {
+    let parts = partitions.flatMap { partition in
+      partition.pending.filter { $0.parts > 1 }.map { (partition: partition.partition, block: $0) }
+    }
+    let blocks = Dictionary(grouping: parts) { "\(age($0.block)) \($0.block.token)\(prospect($0.block))" }
+    return blocks.values.sorted { $0[0].partition < $1[0].partition }.map { parts in
+      let block = parts[0].block
+      let gone = block.parts - 1 - block.others.count
+      let seen = gone > 0 ? " (\(gone) no longer \(gone == 1 ? "has" : "have") it)" : ""
+      let ranges = parts.map { "\($0.partition) \(range($0.block.offsets))" }.joined(separator: ", ")
+      return "a block of \(block.parts) partitions\(seen), \(age(block))\(prospect(block))\n    "
+        + "\(ranges): \(counted(parts.reduce(0) { $0 + $1.block.rows }, "row"))"
+    }
   }
 
   static func number(_ value: Int64?) -> String { value.map { ProgressLine.grouped(Int($0)) } ?? "-" }

@@ -8,7 +8,7 @@ enum PlanText {
     var sections = [OffsetsText.groupLine(plan.group, plan.membership)]
     if !plan.steps.isEmpty { sections.append(table(plan.steps)) }
     let details =
-      plan.steps.flatMap(details) + plan.refused.flatMap { stay($0, "refused: ") } + untouched(plan.untouched)
+      plan.steps.flatMap(details) + stays(plan.refused, "refused") + stays(plan.untouched, "left as they are")
     if !details.isEmpty { sections.append(details.joined(separator: "\n")) }
     if !plan.notes.isEmpty { sections.append(plan.notes.map { "note: \($0)" }.joined(separator: "\n")) }
     sections.append(ending(plan, isWritten: isWritten, isWriting: isWriting))
@@ -32,26 +32,24 @@ enum PlanText {
     blocks(step.blocks, step.before) + step.remarks.map { "\(step.partition)  \($0)" }
   }
 
-  private static func stay(_ stay: OffsetPlan.Stay, _ word: String) -> [String] {
-    blocks(stay.blocks, stay.before) + ["\(stay.partition)  \(word)\(stay.reason)"]
-  }
-
-  /// One line for all that have the same reason, unless they have blocks to show.
-  private static func untouched(_ stays: [OffsetPlan.Stay]) -> [String] {
-    var lines = stays.filter { !$0.blocks.isEmpty }.flatMap { stay($0, "left as it is: ") }
-    let plain = Dictionary(grouping: stays.filter(\.blocks.isEmpty), by: \.reason).sorted { $0.key < $1.key }
-    for (reason, stays) in plain {
-      let names = stays.prefix(8).map(\.partition.description).joined(separator: " ")
-      lines.append("left as they are: \(names)\(stays.count > 8 ? " and \(stays.count - 8) more" : ""): \(reason)")
-    }
-    return lines
+  /// Their blocks, and one line for all that have the same reason.
+  private static func stays(_ stays: [OffsetPlan.Stay], _ word: String) -> [String] {
+    let reasons = Dictionary(grouping: stays, by: \.reason).sorted { $0.value[0].partition < $1.value[0].partition }
+    return stays.flatMap { blocks($0.blocks, $0.before) }
+      + reasons.map { reason, stays in
+        let names = stays.prefix(8).map(\.partition.description).joined(separator: " ")
+        return "\(word): \(names)\(stays.count > 8 ? " and \(stays.count - 8) more" : ""): \(reason)"
+      }
   }
 
   private static func blocks(_ blocks: [BlockPlan], _ before: PartitionOffsets) -> [String] {
     blocks.flatMap { plan in
       var lines = ["\(before.partition)  \(OffsetsText.shape(plan.block))\(found(plan)); \(words(plan))"]
-      if case .undecided = plan.outcome, plan.found != nil {
-        lines.append("    neither: \(removal(plan.block, before))")
+      if case .undecided = plan.outcome, let found = plan.found {
+        lines.append(
+          found.hasViews
+            ? "    neither: compare the materialized views with the table for these offsets; where they have them too, "
+              + "--take-as-landed" : "    neither: \(removal(plan.block, before))")
       }
       return lines
     }
@@ -68,7 +66,8 @@ enum PlanText {
   private static func found(_ plan: BlockPlan) -> String {
     guard let found = plan.found else { return "" }
     let letters = found.deadLetters.map { ", \(OffsetsText.counted($0, "dead letter"))" } ?? ""
-    return "; \(ProgressLine.grouped(found.table)) in the table\(letters)"
+    let views = found.hasViews && found.table > 0 ? ", and what its materialized views have cannot be counted" : ""
+    return "; \(ProgressLine.grouped(found.table)) in the table\(letters)\(views)"
   }
 
   private static func words(_ plan: BlockPlan) -> String {

@@ -9,7 +9,8 @@ extension FoundPartition {
   /// A partition of an exactly-once route, whose table remembers tokens for an hour and was made under fingerprint 7.
   static func test(
     committed: Int64?, _ metadata: String = "", log: Range<Int64>, delivery: DeliveryGuarantee = .exactlyOnce,
-    start: StartOffset = .earliest, others: [Int32] = []
+    start: StartOffset = .earliest, others: [Int32] = [],
+    table: DeliveryTable = DeliveryTable(fingerprint: 7, horizon: .seconds(3600), canCount: true)
   ) -> FoundPartition {
     func answer(_ offset: Int64?, _ text: String = "") -> CommittedOffset {
       CommittedOffset(partition, offset: offset, metadata: text)
@@ -21,7 +22,7 @@ extension FoundPartition {
       Facts(
         partition: partition, route: 0,
         configuration: RouteConfiguration(topics: ["events"], table: "t", delivery: delivery), start: start,
-        delivery: DeliveryTable(fingerprint: 7, horizon: .seconds(3600), canCount: true),
+        delivery: table,
         committed: answer(committed, metadata), logStart: answer(log.lowerBound), logEnd: answer(log.upperBound),
         holders: holders(all)),
       wallSeconds: now)

@@ -10,7 +10,10 @@ import Testing
   ) -> ResetPlanner.Verdict {
     var random = SeededGenerator(seed: 1)
     return RecoveryPlanner(choice: choice, isForced: isForced).plan(
-      found, counts: counts.map { $0.map { FoundRows(table: $0, deadLetters: nil) } }, random: &random)
+      found,
+      counts: counts.map { count in
+        count.map { FoundRows(table: $0, deadLetters: nil, hasViews: found.delivery?.hasViews ?? false) }
+      }, random: &random)
   }
 
   private func intents(_ step: OffsetPlan.Step?) throws -> [Intent] {
@@ -145,6 +148,30 @@ import Testing
     #expect(broken.offsets.pending.first?.isBroken == true && broken.offsets.pending.first?.windowLeft == .zero)
     #expect(plan(broken, [40]).refused?.blocks.map(\.outcome) == [.undecided(lost: 60, doubled: 40)])
     #expect(plan(broken, [0]).untouched?.blocks.map(\.outcome) == [.left])
+  }
+
+  /// A run that counts inserts what is missing: nobody has to choose, and so nobody loses what a run would insert.
+  @Test func whereRowsAreCountedARunCompletesABlock() {
+    let table = DeliveryTable(fingerprint: 7, horizon: .zero, canCount: true)
+    let text = FoundPartition.text([.test(0, 99, age: Self.old)])
+    let found = FoundPartition.test(committed: 0, text, log: 0..<1000, table: table)
+    #expect(found.offsets.pending.map(\.isCounted) == [true])
+    #expect(plan(found, [40], .takeAsLanded).untouched?.blocks.map(\.outcome) == [.left])
+    #expect(plan(found, [40], .takeAsLanded, isForced: true).step?.blocks.map(\.outcome) == [.taken(lost: 60)])
+    // What the log no longer has, nobody can complete.
+    let cut = FoundPartition.test(committed: 0, text, log: 50..<1000, table: table)
+    #expect(plan(cut, [40]).refused?.blocks.map(\.outcome) == [.undecided(lost: 60, doubled: 40)])
+  }
+
+  /// A run stands still on rows that are there, since what its views have is not known; what is not there it inserts.
+  @Test func viewsLeaveOpenWhatIsThereAlone() {
+    let table = DeliveryTable(fingerprint: 7, horizon: .seconds(3600), canCount: true, hasViews: true)
+    let text = FoundPartition.text([.test(0, 99, age: Self.old)])
+    let found = FoundPartition.test(committed: 0, text, log: 0..<1000, table: table)
+    #expect(plan(found, [0], .takeAsLanded).untouched?.blocks.map(\.outcome) == [.left])
+    #expect(plan(found, [100]).refused?.blocks.map(\.outcome) == [.undecided(lost: 0, doubled: 100)])
+    #expect(plan(found, [100], .takeAsLanded).step?.offset == 100)
+    #expect(plan(found, [40]).refused?.blocks.map(\.outcome) == [.undecided(lost: 60, doubled: 40)])
   }
 
   /// With a topic named, a person knows better: more rows than declared, say.
