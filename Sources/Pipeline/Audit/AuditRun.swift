@@ -93,10 +93,11 @@ final class AuditRun: Sendable {
   func close(_ bucket: LogBucket, of range: Int) {
     guard !bucket.offsets.isEmpty else { return }
     let partition = partitions[range]
-    let tally = BucketComparison(bucket: bucket, deadLetters: partition.deadLetters).quick(
+    var tally = BucketComparison(bucket: bucket, deadLetters: partition.deadLetters).quick(
       rows: partition.rows[bucket.number] ?? OffsetFingerprint(),
       letters: partition.letterFingerprints[bucket.number] ?? OffsetFingerprint())
-    state.withLock { state in
+    tally?.repeatedDeadLetters = partition.letters.within(bucket.offsets).reduce(0) { $0 + $1.count - 1 }
+    state.withLock { [tally] state in
       if let tally {
         state.outcomes[range].tally = state.outcomes[range].tally + tally
       } else {
