@@ -55,7 +55,8 @@ import Testing
       step: .answer(ServerAnswer(302, headers: [("Location", "http://127.0.0.1:1/")])), told: .unknown(nil)),
     Case(
       name: "an error, then the connection ends",
-      step: ServerStep([.readBody, .sendPart(.plainException(16), bytes: 150), .close]), told: .rejected(16)),
+      // Its last chunk is missing.
+      step: ServerStep([.readBody, .sendPart(.plainException(16), bytes: 138), .close]), told: .rejected(16)),
   ]
 
   @Test(arguments: cases) func isTold(_ scripted: Case) async throws {
