@@ -163,7 +163,7 @@ import Testing
       ("_headers", "String"),
     ]
     let found = problems(try wrong.map { ColumnDescription(name: $0.0, type: try ColumnType.parse($0.1)) })
-    #expect(found.count == 6, "\(found)")
+    try #require(found.count == 6, "\(found)")
     #expect(
       found[2] == "column _offset: is filled with the record's offset and must be Int64 or UInt64, not Int32; or map it"
     )
