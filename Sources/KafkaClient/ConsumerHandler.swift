@@ -1,4 +1,4 @@
-public import SinkThreads
+@_exported public import SinkThreads
 
 /// What a consumer does with what it gets. `KafkaConsumer.run` moves it onto the consumer's thread; every call comes on
 /// that thread, never two at once, and nothing else runs there: a call that blocks stops the polling.

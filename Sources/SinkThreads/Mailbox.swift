@@ -3,7 +3,7 @@ internal import Synchronization
 /// Messages for one thread that serves them in order. Posting never blocks; what bounds it is the sender's own budget.
 ///
 /// The receiver sleeps elsewhere (in librdkafka's or libcurl's wait), so posting runs `wake`, set once by the receiver.
-public final class Mailbox<Message: Sendable>: Sendable {
+package final class Mailbox<Message: Sendable>: Sendable {
   private struct State {
     var messages: [Message] = []
     var isClosed = false
@@ -12,11 +12,11 @@ public final class Mailbox<Message: Sendable>: Sendable {
   private let state = Mutex(State())
   private let wake: @Sendable () -> Void
 
-  public init(wake: @escaping @Sendable () -> Void = {}) { self.wake = wake }
+  package init(wake: @escaping @Sendable () -> Void = {}) { self.wake = wake }
 
   /// - Returns: false once the mailbox is closed: nobody will ever read the message.
   @discardableResult
-  public func post(_ message: Message) -> Bool {
+  package func post(_ message: Message) -> Bool {
     let accepted = state.withLock { state in
       guard !state.isClosed else { return false }
       state.messages.append(message)
@@ -27,7 +27,7 @@ public final class Mailbox<Message: Sendable>: Sendable {
   }
 
   /// Everything posted so far, oldest first.
-  public func takeAll() -> [Message] {
+  package func takeAll() -> [Message] {
     state.withLock { state in
       guard !state.messages.isEmpty else { return [] }
       let taken = state.messages
@@ -37,7 +37,7 @@ public final class Mailbox<Message: Sendable>: Sendable {
   }
 
   /// Refuses what comes from now on and hands back what nobody has read.
-  public func close() -> [Message] {
+  package func close() -> [Message] {
     state.withLock { state in
       state.isClosed = true
       let taken = state.messages

@@ -19,7 +19,7 @@ public struct MonotonicInstant: Sendable, Hashable, Comparable {
 
 extension Duration {
   /// Rounded towards zero; beyond 292 years it is clamped.
-  public var nanoseconds: Int64 {
+  package var nanoseconds: Int64 {
     let (whole, overflow) = components.seconds.multipliedReportingOverflow(by: 1_000_000_000)
     guard !overflow else { return components.seconds < 0 ? .min : .max }
     let (sum, overflowed) = whole.addingReportingOverflow(components.attoseconds / 1_000_000_000)
@@ -27,8 +27,8 @@ extension Duration {
   }
 
   /// Rounded towards zero, clamped to what a C `int` holds: librdkafka's and libcurl's unit.
-  public var milliseconds: Int32 { Int32(clamping: nanoseconds / 1_000_000) }
+  package var milliseconds: Int32 { Int32(clamping: nanoseconds / 1_000_000) }
 
   /// For metrics and messages.
-  public var seconds: Double { Double(nanoseconds) / 1e9 }
+  package var seconds: Double { Double(nanoseconds) / 1e9 }
 }

@@ -2,24 +2,24 @@ internal import CSinkLibc
 internal import Glibc
 
 /// A POSIX thread with a name that `top -H` and a debugger show. It takes no signals: the process decides where those go.
-public struct NamedThread: ~Copyable, Sendable {
+package struct NamedThread: ~Copyable, Sendable {
   private let thread: pthread_t
 
   /// - Parameters:
   ///   - name: at most 15 bytes are shown (Linux).
   ///   - stackBytes: the whole stack; bodies here keep large things on the heap.
-  public init(name: String, stackBytes: Int = 1 << 20, _ body: @escaping @Sendable () -> Void) {
+  package init(name: String, stackBytes: Int = 1 << 20, _ body: @escaping @Sendable () -> Void) {
     thread = Self.start(Start(name: name, body: body), stackBytes: stackBytes)
   }
 
   /// Waits for the body to return. Exactly one caller joins a thread.
-  public consuming func join() {
+  package consuming func join() {
     let status = pthread_join(thread, nil)
     precondition(status == 0, "pthread_join failed with \(status)")
   }
 
   /// Lets the thread end by itself: for work that nobody waits for.
-  public consuming func detach() {
+  package consuming func detach() {
     let status = pthread_detach(thread)
     precondition(status == 0, "pthread_detach failed with \(status)")
   }

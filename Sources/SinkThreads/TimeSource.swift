@@ -1,12 +1,12 @@
 internal import Glibc
 
 /// Where the shells around the state machines read the time; a test gives its own.
-public struct TimeSource: Sendable {
-  public let monotonic: @Sendable () -> MonotonicInstant
+package struct TimeSource: Sendable {
+  package let monotonic: @Sendable () -> MonotonicInstant
   /// Nanoseconds since 1970-01-01 UTC.
-  public let wallNanoseconds: @Sendable () -> Int64
+  package let wallNanoseconds: @Sendable () -> Int64
 
-  public init(
+  package init(
     monotonic: @escaping @Sendable () -> MonotonicInstant, wallNanoseconds: @escaping @Sendable () -> Int64
   ) {
     self.monotonic = monotonic
@@ -14,7 +14,7 @@ public struct TimeSource: Sendable {
   }
 
   /// The machine's clocks.
-  public static let system = TimeSource(
+  package static let system = TimeSource(
     monotonic: { MonotonicInstant(nanoseconds: read(CLOCK_BOOTTIME)) },
     wallNanoseconds: { read(CLOCK_REALTIME) })
 
