@@ -79,14 +79,9 @@ extension RealServerTests {
   struct CountedDeliveryTests {
     private func configuration(_ name: String, _ mock: MockCluster, url: String) -> PipelineConfiguration {
       var configuration = PipelineConfiguration.test(
-        name, brokers: [mock.bootstrap[0]], url: url, deadLetters: .table("\(name)_letters"))
-      configuration.routes[0].delivery = .exactlyOnce
+        name, brokers: [mock.bootstrap[0]], url: url, deadLetters: .table("\(name)_letters")
+      ).exactlyOnce.countingSoon
       configuration.routes[0].deduplication = .count
-      configuration.kafka.instanceID = "one"
-      configuration.kafka.sessionTimeout = .seconds(3)
-      configuration.kafka.revokeDeadline = .milliseconds(1200)
-      configuration.clickhouse.requestTimeout = .seconds(2)
-      configuration.clickhouse.stallTimeout = .seconds(1)
       return configuration
     }
 

@@ -12,16 +12,9 @@ extension RealServerTests {
   @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct ExactlyOnceTableTests {
     private func configuration(_ name: String, _ servers: SharedServers, url: String) -> PipelineConfiguration {
-      var configuration = PipelineConfiguration.test(
-        name, brokers: servers.brokers, url: url, deadLetters: .table("\(name)_letters"))
-      configuration.routes[0].delivery = .exactlyOnce
-      configuration.kafka.instanceID = "one"
-      // A block in doubt is counted a session and an insert's deadline later.
-      configuration.kafka.sessionTimeout = .seconds(3)
-      configuration.kafka.revokeDeadline = .milliseconds(1200)
-      configuration.clickhouse.requestTimeout = .seconds(2)
-      configuration.clickhouse.stallTimeout = .seconds(1)
-      return configuration
+      PipelineConfiguration.test(
+        name, brokers: servers.brokers, url: url, deadLetters: .table("\(name)_letters")
+      ).exactlyOnce.countingSoon
     }
 
     private func create(_ name: String, _ servers: SharedServers, _ clickhouse: ClickHouseClient) async throws {

@@ -12,27 +12,10 @@ extension RealServerTests {
   /// `delivery: exactly_once` on a broker and an engine; scripts/prove-exactly-once kills processes besides.
   @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct ExactlyOnceTests {
-    private func configuration(
-      _ name: String, _ servers: SharedServers, deadLetters: DeadLetterPolicy = .stop
-    ) -> PipelineConfiguration {
-      var configuration = PipelineConfiguration.test(
-        name, brokers: servers.brokers, url: servers.url, deadLetters: deadLetters)
-      configuration.routes[0].delivery = .exactlyOnce
-      configuration.kafka.instanceID = "one"
-      return configuration
-    }
-
     /// A block with rows that only the server refuses is halved, under intents of its own, down to the dead letters.
     @Test func refusedRowsBecomeDeadLettersOnce() async throws {
-      let servers = try SharedServers.required()
-      let name = "once_dead"
-      let clickhouse = try servers.clickhouse()
-      defer { clickhouse.close() }
-      try servers.mock.createTopic(name, partitions: 3)
-      try servers.mock.createTopic("\(name).dead", partitions: 2)
-      try await TestTable.create(name, clickhouse, window: 10_000)
-      let ledger = try RecordLedger(brokers: servers.brokers)
-      try await ledger.produce(1000, to: name, partitions: 3) { id in
+      let site = try await TestSite("once_dead", partitions: 3, window: 10_000, deadLetters: .topic("once_dead.dead"))
+      try await site.produce(1000) { id in
         switch id {
         case let id where id % 97 == 5: .bad
         case let id where id % 131 == 7: .tombstone
@@ -40,30 +23,19 @@ extension RealServerTests {
         default: .row
         }
       }
-      try await withSink(configuration(name, servers, deadLetters: .topic("\(name).dead"))) { sink in
-        try await sink.waitForAll(of: ledger)
+      try await withSink(site.configuration().exactlyOnce) { sink in
+        try await sink.waitForAll(of: site.ledger)
         #expect(await sink.stop() == nil)
       }
-      await ledger.close()
-      let letters = try await TopicDump.records(of: "\(name).dead", partitions: 2, brokers: servers.brokers)
-      var audit = DeliveryAudit()
-      try await audit.read(table: name, clickhouse, ledger)
-      try audit.read(deadLetters: letters)
-      audit.expectComplete(ledger)
+      try await site.expectComplete()
     }
 
     /// One run after the other, each cut off in the middle: what was declared is made again, and is there once.
     @Test func runsThatAreCutOffGoOnWhereTheyWere() async throws {
-      let servers = try SharedServers.required()
-      let name = "once_cut"
-      let clickhouse = try servers.clickhouse()
-      defer { clickhouse.close() }
-      try servers.mock.createTopic(name, partitions: 3)
-      try await TestTable.create(name, clickhouse, window: 10_000, constraint: false)
-      let ledger = try RecordLedger(brokers: servers.brokers)
+      let site = try await TestSite("once_cut", partitions: 3, window: 10_000, constraint: false)
       for _ in 0..<3 {
-        try await ledger.produce(600, to: name, partitions: 3)
-        var configuration = configuration(name, servers)
+        try await site.produce(600)
+        var configuration = site.configuration().exactlyOnce
         // Nothing that is on its way lands within that: the rest is left to the next run.
         configuration.limits.drain = .milliseconds(1)
         try await withSink(configuration) { sink in
@@ -71,14 +43,11 @@ extension RealServerTests {
           _ = await sink.stop()
         }
       }
-      try await withSink(configuration(name, servers)) { sink in
-        try await sink.waitForAll(of: ledger)
+      try await withSink(site.configuration().exactlyOnce) { sink in
+        try await sink.waitForAll(of: site.ledger)
         #expect(await sink.stop() == nil)
       }
-      await ledger.close()
-      var audit = DeliveryAudit()
-      try await audit.read(table: name, clickhouse, ledger)
-      audit.expectComplete(ledger)
+      try await site.expectComplete()
     }
 
     @Test(
@@ -101,7 +70,8 @@ extension RealServerTests {
       let name = "once_refused"
       _ = try await clickhouse.queryText("DROP TABLE IF EXISTS \(name)")
       _ = try await clickhouse.queryText("CREATE TABLE \(name) (id UInt64, seen DateTime DEFAULT now()) \(engine)")
-      let pipeline = try Pipeline(configuration(name, servers))
+      let pipeline = try Pipeline(
+        PipelineConfiguration.test(name, brokers: servers.brokers, url: servers.url).exactlyOnce)
       do {
         try await pipeline.run()
         Issue.record("it ran")
@@ -112,94 +82,67 @@ extension RealServerTests {
 
     /// At least once leaves a word that exactly once goes on from.
     @Test func aGroupThatRanAtLeastOnceGoesOn() async throws {
-      let servers = try SharedServers.required()
-      let name = "once_after"
-      let clickhouse = try servers.clickhouse()
-      defer { clickhouse.close() }
-      try servers.mock.createTopic(name, partitions: 2)
-      try await TestTable.create(name, clickhouse, window: 10_000, constraint: false)
-      let ledger = try RecordLedger(brokers: servers.brokers)
+      let site = try await TestSite("once_after", partitions: 2, window: 10_000, constraint: false)
       for delivery in [DeliveryGuarantee.atLeastOnce, .exactlyOnce, .atLeastOnce] {
-        try await ledger.produce(300, to: name, partitions: 2)
-        var configuration = configuration(name, servers)
+        try await site.produce(300)
+        var configuration = site.configuration().exactlyOnce
         configuration.routes[0].delivery = delivery
         try await withSink(configuration) { sink in
-          try await sink.waitForAll(of: ledger)
+          try await sink.waitForAll(of: site.ledger)
           #expect(await sink.stop() == nil)
         }
       }
-      await ledger.close()
-      var audit = DeliveryAudit()
-      try await audit.read(table: name, clickhouse, ledger)
-      audit.expectComplete(ledger)
+      try await site.expectComplete()
     }
 
     /// What was on its way under another version of a transform, and is there, becomes nothing else.
     @Test func blocksOfAnOlderTransformAreLookedForFirst() async throws {
-      let servers = try SharedServers.required()
-      let name = "once_transformed"
-      let clickhouse = try servers.clickhouse()
-      defer { clickhouse.close() }
-      for topic in [name, "\(name).dead"] { try servers.mock.createTopic(topic, partitions: 1) }
-      try await TestTable.create(name, clickhouse, window: 10_000, constraint: false)
+      let site = try await TestSite(
+        "once_transformed", partitions: 1, window: 10_000, constraint: false,
+        deadLetters: .topic("once_transformed.dead"))
       let isDeaf = Shared(true)
       let scripted = try ScriptedServer(
         ServerScript { _, index in index != nil && isDeaf.value ? .forwardThenReset : .forward },
-        forwardingTo: servers.url)
+        forwardingTo: site.servers.url)
       defer { scripted.stop() }
-      let ledger = try RecordLedger(brokers: servers.brokers)
-      try await ledger.produce(300, to: name, partitions: 1)
-      var configuration = configuration(name, servers, deadLetters: .topic("\(name).dead"))
-      configuration.clickhouse.url = scripted.url
+      try await site.produce(300)
+      var configuration = site.configuration(via: scripted.url).exactlyOnce
       configuration.routes[0].transforms = ["picky"]
       // One block: while a table fails, no other is sent.
       configuration.routes[0].block = SealPolicy(maxRows: 300, linger: .seconds(10))
       var hasty = configuration
       hasty.limits.drain = .milliseconds(1)
       try await withSink(hasty, transforms: ["picky": PickyTransform(version: "1", refuses: { _ in false })]) { sink in
-        let count = "SELECT count() FROM \(name)"
-        for _ in 0..<1000 where try await clickhouse.queryText(count) != "300\n" {
-          try await Task.sleep(for: .milliseconds(50))
+        try await eventually("300 rows") {
+          try await site.clickhouse.queryText("SELECT count() FROM \(site.name)") == "300\n"
         }
-        #expect(try await clickhouse.queryText(count) == "300\n")
         _ = await sink.stop()
       }
       isDeaf.value = false
-      try await ledger.produce(300, to: name, partitions: 1) { $0 % 10 == 3 ? .bad : .row }
+      try await site.produce(300) { $0 % 10 == 3 ? .bad : .row }
       try await withSink(
         configuration, transforms: ["picky": PickyTransform(version: "2", refuses: { $0 % 10 == 3 })]
       ) { sink in
-        try await sink.waitForAll(of: ledger)
+        try await sink.waitForAll(of: site.ledger)
         #expect(await sink.stop() == nil)
       }
-      await ledger.close()
-      var audit = DeliveryAudit()
-      try await audit.read(table: name, clickhouse, ledger)
-      try audit.read(
-        deadLetters: try await TopicDump.records(of: "\(name).dead", partitions: 1, brokers: servers.brokers))
-      audit.expectComplete(ledger)
+      try await site.expectComplete()
     }
 
     @Test func aForeignCommitStandsStill() async throws {
-      let servers = try SharedServers.required()
-      let name = "once_foreign"
-      let clickhouse = try servers.clickhouse()
-      defer { clickhouse.close() }
-      try servers.mock.createTopic(name, partitions: 1)
-      try await TestTable.create(name, clickhouse, window: 10_000, constraint: false)
-      let ledger = try RecordLedger(brokers: servers.brokers)
-      try await ledger.produce(300, to: name, partitions: 1)
-      await ledger.close()
-      var kafka = configuration(name, servers).kafka
-      kafka.instanceID = nil
-      try await KafkaConsumer(kafka).run(.assignment([(TopicPartition(name, 0), start: .earliest)]), ForeignCommitter())
-      try await withSink(configuration(name, servers)) { sink in
+      let site = try await TestSite("once_foreign", partitions: 1, window: 10_000, constraint: false)
+      try await site.produce(300)
+      let configuration = site.configuration()
+      try await KafkaConsumer(configuration.kafka).run(
+        .assignment([(TopicPartition(site.name, 0), start: .earliest)]), ForeignCommitter())
+      try await withSink(configuration.exactlyOnce) { sink in
         try await sink.wait("an alarm that says why") { status in
           status.alarms.contains { $0.message.contains("committed by something else") }
         }
         #expect(sink.status.rowsInserted == 0)
         _ = await sink.stop()
       }
+      await site.ledger.close()
     }
   }
 }

@@ -12,19 +12,13 @@ extension RealServerTests {
   @Suite(.serialized, .needsEngine, .sharedServers, .timeLimit(.minutes(10)))
   struct GroupTests {
     @Test func aSecondMemberComesAndGoesUnderLoad() async throws {
-      let servers = try SharedServers.required()
-      let name = "members"
-      let clickhouse = try servers.clickhouse()
-      defer { clickhouse.close() }
-      try servers.mock.createTopic(name, partitions: 6)
-      try await TestTable.create(name, clickhouse)
-      let ledger = try RecordLedger(brokers: servers.brokers)
-      let configuration = PipelineConfiguration.test(name, brokers: servers.brokers, url: servers.url, maxRows: 50)
+      let site = try await TestSite("members", partitions: 6)
+      let configuration = site.configuration(maxRows: 50)
       let said = Shared<[String]>([])
-      let doubled = try await withSink(configuration) { first in
+      try await withSink(configuration) { first in
         let load = Task {
           for _ in 0..<150 {
-            try await ledger.produce(40, to: name, partitions: 6)
+            try await site.produce(40)
             try await Task.sleep(for: .milliseconds(100))
           }
         }
@@ -38,60 +32,42 @@ extension RealServerTests {
         }
         try await first.wait("the first member has all again") { $0.partitions.count == 6 }
         try await load.value
-        try await first.waitForAll(of: ledger)
+        try await first.waitForAll(of: site.ledger)
         #expect(await first.stop() == nil)
         said.update { $0 += first.lines.map { "first: \($0)" } }
-        var audit = DeliveryAudit()
-        try await audit.read(table: name, clickhouse, ledger)
-        // Nothing is missing; what could not be drained and committed before it changed hands is there twice.
-        return audit.expectComplete(ledger, mayDouble: true)
       }
-      print("\(name): \(ledger.count) records under two members, \(doubled) there more than once")
+      // Nothing is missing; what could not be drained and committed before it changed hands is there twice.
+      let doubled = try await site.expectComplete(mayDouble: true)
+      print("\(site.name): \(site.ledger.count) records under two members, \(doubled) there more than once")
       if doubled > 0 { print(said.value.joined(separator: "\n")) }
-      await ledger.close()
     }
 
     /// 100 partitions with a trickle each make few inserts, since they share blocks.
     @Test func thinPartitionsShareBlocks() async throws {
-      let servers = try SharedServers.required()
-      let name = "thin"
-      let clickhouse = try servers.clickhouse()
-      defer { clickhouse.close() }
-      try servers.mock.createTopic(name, partitions: 100)
-      try await TestTable.create(name, clickhouse)
-      let ledger = try RecordLedger(brokers: servers.brokers)
-      try await ledger.produce(5000, to: name, partitions: 100)
-      let scripted = try ScriptedServer(ServerScript { _, _ in nil }, forwardingTo: servers.url, keepsBodies: false)
+      let site = try await TestSite("thin", partitions: 100)
+      try await site.produce(5000)
+      let scripted = try ScriptedServer(
+        ServerScript { _, _ in nil }, forwardingTo: site.servers.url, keepsBodies: false)
       defer { scripted.stop() }
-      var configuration = PipelineConfiguration.test(name, brokers: servers.brokers, url: scripted.url, maxRows: 2000)
+      var configuration = site.configuration(via: scripted.url, maxRows: 2000)
       configuration.routes[0].block.linger = .milliseconds(500)
       try await withSink(configuration) { sink in
-        try await sink.waitForAll(of: ledger)
+        try await sink.waitForAll(of: site.ledger)
         #expect(await sink.stop() == nil)
       }
-      await ledger.close()
       #expect(scripted.inserts.count <= 20, "\(scripted.inserts.count) inserts for 5000 records")
-      var audit = DeliveryAudit()
-      try await audit.read(table: name, clickhouse, ledger)
-      audit.expectComplete(ledger)
+      try await site.expectComplete()
     }
 
     /// Errors of every request that the path needs, and leaders and coordinators that move.
     @Test func brokersThatRefuseAndLeadersThatMove() async throws {
-      let servers = try SharedServers.required()
-      let name = "moves"
-      let clickhouse = try servers.clickhouse()
-      defer { clickhouse.close() }
-      let mock = servers.mock
-      try mock.createTopic(name, partitions: 4)
-      try await TestTable.create(name, clickhouse, window: 1000)
-      let ledger = try RecordLedger(brokers: servers.brokers)
-      let configuration = PipelineConfiguration.test(name, brokers: servers.brokers, url: servers.url)
+      let site = try await TestSite("moves", partitions: 4, window: 1000)
+      let (mock, name) = (site.servers.mock, site.name)
       // Where the group stands cannot be read at first: nothing begins at a guess.
       mock.refuse(.offsetFetch, with: [.coordinatorLoadInProgress, .notCoordinator])
-      try await withSink(configuration) { sink in
+      try await withSink(site.configuration()) { sink in
         for round in 0..<6 {
-          try await ledger.produce(200, to: name, partitions: 4)
+          try await site.produce(200)
           switch round {
           case 0: mock.refuse(.fetch, with: [.notLeaderForPartition, .requestTimedOut, .disconnect])
           case 1: mock.refuse(.offsetCommit, with: [.requestTimedOut, .coordinatorLoadInProgress, .disconnect])
@@ -103,14 +79,11 @@ extension RealServerTests {
           case 4: try mock.setCoordinator(ofGroup: name, to: 2)
           default: mock.refuse(.offsetCommit, with: [.rebalanceInProgress])
           }
-          try await sink.waitForAll(of: ledger)
+          try await sink.waitForAll(of: site.ledger)
         }
         #expect(await sink.stop() == nil)
       }
-      await ledger.close()
-      var audit = DeliveryAudit()
-      try await audit.read(table: name, clickhouse, ledger)
-      audit.expectComplete(ledger, mayDouble: true)
+      try await site.expectComplete(mayDouble: true)
     }
   }
 }

@@ -79,21 +79,15 @@ extension RealServerTests {
     }
 
     @Test func stoppedWhileTheServerHangsItEndsInTimeAndSaysWhy() async throws {
-      let servers = try SharedServers.required()
-      let name = "hanging"
-      let clickhouse = try servers.clickhouse()
-      defer { clickhouse.close() }
-      try servers.mock.createTopic(name, partitions: 2)
-      try await TestTable.create(name, clickhouse)
+      let site = try await TestSite("hanging", partitions: 2)
       let scripted = try ScriptedServer(
-        ServerScript { _, index in index == nil ? nil : .stallAfterBody }, forwardingTo: servers.url)
+        ServerScript { _, index in index == nil ? nil : .stallAfterBody }, forwardingTo: site.servers.url)
       defer { scripted.stop() }
-      let ledger = try RecordLedger(brokers: servers.brokers)
-      try await ledger.produce(700, to: name, partitions: 2)
-      await ledger.close()
+      try await site.produce(700)
+      await site.ledger.close()
       let program = try SinkctlRun(
         SinkctlRun.configuration(
-          name, brokers: servers.brokers, url: scripted.url, limits: "memory: 64MiB, drain: 2s"))
+          site.name, brokers: site.servers.brokers, url: scripted.url, limits: "memory: 64MiB, drain: 2s"))
       #expect(await scripted.waitForInserts(1))
       program.send(SIGTERM)
       #expect(try await program.end(within: .patience) == 69)
@@ -102,41 +96,33 @@ extension RealServerTests {
 
     /// Far more than the limit waits for a slow server: the process stays small, and everything lands.
     @Test func aSlowServerDoesNotFillTheMemory() async throws {
-      let servers = try SharedServers.required()
-      let name = "slow"
-      let clickhouse = try servers.clickhouse()
-      defer { clickhouse.close() }
-      try servers.mock.createTopic(name, partitions: 40)
-      try await TestTable.create(name, clickhouse, window: 1000)
+      let site = try await TestSite("slow", partitions: 40, window: 1000)
       let scripted = try ScriptedServer(
         ServerScript { _, index in
           index == nil ? nil : ServerStep([.readBody, .wait(.milliseconds(150)), .forward, .relay])
-        }, forwardingTo: servers.url, keepsBodies: false)
+        }, forwardingTo: site.servers.url, keepsBodies: false)
       defer { scripted.stop() }
-      let ledger = try RecordLedger(brokers: servers.brokers)
-      try await ledger.produce(40_000, to: name, partitions: 40, textBytes: 2000)
+      try await site.produce(40_000, textBytes: 2000)
       // Larger than a block may be.
-      try await ledger.produce(3, to: name, partitions: 40, textBytes: 2 << 20)
+      try await site.produce(3, textBytes: 2 << 20)
       let program = try SinkctlRun(
-        SinkctlRun.configuration(name, brokers: servers.brokers, url: scripted.url, limits: "memory: 32MiB"))
+        SinkctlRun.configuration(site.name, brokers: site.servers.brokers, url: scripted.url, limits: "memory: 32MiB"))
       let deadline = ContinuousClock.now + .patience
       var peak = 0
       while true {
         peak = max(peak, program.peakResidentKilobytes ?? 0)
-        let count = try await clickhouse.queryText("SELECT count() FROM \(name)").trimmingCharacters(in: .newlines)
-        if count == "\(ledger.count)" { break }
+        let count = try await site.clickhouse.queryText("SELECT count() FROM \(site.name)").trimmingCharacters(
+          in: .newlines)
+        if count == "\(site.ledger.count)" { break }
         guard ContinuousClock.now < deadline else {
-          throw HarnessProblem("\(count) of \(ledger.count) rows, \(peak) KiB: \(program.log.suffix(3000))")
+          throw HarnessProblem("\(count) of \(site.ledger.count) rows, \(peak) KiB: \(program.log.suffix(3000))")
         }
         try await Task.sleep(for: .milliseconds(100))
       }
       program.send(SIGTERM)
       #expect(try await program.end() == 0, "\(program.log.suffix(3000))")
-      await ledger.close()
-      var audit = DeliveryAudit()
-      try await audit.read(table: name, clickhouse, ledger)
-      audit.expectComplete(ledger)
-      print("\(name): 86 MB of records through limits.memory 32MiB, \(peak >> 10) MiB resident at most")
+      try await site.expectComplete()
+      print("\(site.name): 86 MB of records through limits.memory 32MiB, \(peak >> 10) MiB resident at most")
       #expect(peak < 160 << 10, "\(peak) KiB")
     }
   }

@@ -78,39 +78,29 @@ extension RealServerTests {
     }
 
     private func everyFault(_ name: String, seed: UInt64, url: String, knowsTokens: Bool) async throws {
-      let servers = try SharedServers.required()
-      let clickhouse = try ClickHouseClient(ClickHouseConfiguration(url: url))
-      defer { clickhouse.close() }
-      try servers.mock.createTopic(name, partitions: 3)
-      try servers.mock.createTopic("\(name).dead", partitions: 1)
       // Tokens, and constraints, are younger than the old server.
-      try await TestTable.create(name, clickhouse, window: knowsTokens ? 1000 : 0, constraint: knowsTokens)
+      let site = try await TestSite(
+        name, partitions: 3, window: knowsTokens ? 1000 : 0, constraint: knowsTokens,
+        deadLetters: .topic("\(name).dead"), url: url)
       let met = Shared<[String: Int]>([:])
       let scripted = try ScriptedServer(Self.script(seed: seed, met), forwardingTo: url, keepsBodies: false)
       defer { scripted.stop() }
-      let ledger = try RecordLedger(brokers: servers.brokers)
-      try await ledger.produce(6000, to: name, partitions: 3) { id in
+      try await site.produce(6000) { id in
         knowsTokens && (id == 1501 || id == 4002) ? .refused : id % 200 == 3 ? .bad : id % 300 == 4 ? .tombstone : .row
       }
-      var configuration = PipelineConfiguration.test(
-        name, brokers: servers.brokers, url: scripted.url, deadLetters: .topic("\(name).dead"), maxRows: 60)
+      var configuration = site.configuration(via: scripted.url, maxRows: 60)
       configuration.clickhouse.stallTimeout = .seconds(1)
       configuration.clickhouse.requestTimeout = .seconds(2)
       configuration.retry = RetryPolicy(initial: .milliseconds(10), cap: .milliseconds(50))
       try await withSink(configuration) { sink in
-        try await sink.waitForAll(of: ledger, within: .patience)
+        try await sink.waitForAll(of: site.ledger)
         #expect(sink.value(PipelineMetric.rebalances) == 1, "one assignment, and nothing was taken from us")
         #expect(await sink.stop() == nil)
       }
-      await ledger.close()
       let counts = met.value
       #expect(Self.faults.filter { counts[$0.name] == nil }.map(\.name) == [], "every fault was met")
-      var audit = DeliveryAudit()
-      try await audit.read(table: name, clickhouse, ledger)
-      try audit.read(
-        deadLetters: try await TopicDump.records(of: "\(name).dead", partitions: 1, brokers: servers.brokers))
       // Where the table knows tokens, a repeated insert stores nothing twice.
-      audit.expectComplete(ledger, mayDouble: !knowsTokens)
+      try await site.expectComplete(mayDouble: !knowsTokens)
     }
 
     /// What only a person can mend: the table waits with an alarm, reading goes on, other tables do not suffer, and mending
@@ -180,32 +170,26 @@ extension RealServerTests {
 
     /// Down at the start, and again for longer than the group's session: it waits, in its memory, and keeps its partitions.
     @Test func aServerThatIsDownIsWaitedFor() async throws {
-      let servers = try SharedServers.required()
-      let name = "down"
-      let clickhouse = try servers.clickhouse()
-      defer { clickhouse.close() }
-      try servers.mock.createTopic(name, partitions: 4)
-      try await TestTable.create(name, clickhouse, window: 1000)
+      let site = try await TestSite("down", partitions: 4, window: 1000)
       let isDown = Shared(true)
       let scripted = try ScriptedServer(
         ServerScript { _, index in
           isDown.value ? .resetBeforeBody : index == nil ? nil : .forward
-        }, forwardingTo: servers.url, keepsBodies: false)
+        }, forwardingTo: site.servers.url, keepsBodies: false)
       defer { scripted.stop() }
-      let ledger = try RecordLedger(brokers: servers.brokers)
-      var configuration = PipelineConfiguration.test(name, brokers: servers.brokers, url: scripted.url, maxRows: 2000)
+      var configuration = site.configuration(via: scripted.url, maxRows: 2000)
       configuration.clickhouse.compression = .none
       configuration.limits.memoryBytes = 48 << 20
       try await withSink(configuration) { sink in
         try await Task.sleep(for: .seconds(1))
         #expect(sink.status.phase == .starting)
         isDown.value = false
-        try await ledger.produce(1000, to: name, partitions: 4)
-        try await sink.waitForAll(of: ledger)
+        try await site.produce(1000)
+        try await sink.waitForAll(of: site.ledger)
 
         isDown.value = true
         // Nearly twice what blocks may take.
-        try await ledger.produce(10_000, to: name, partitions: 4, textBytes: 2000)
+        try await site.produce(10_000, textBytes: 2000)
         try await sink.wait("partitions pause") { $0.isPaused }
         let start = ContinuousClock.now
         while ContinuousClock.now < start + .seconds(8) {
@@ -214,37 +198,28 @@ extension RealServerTests {
           try await Task.sleep(for: .milliseconds(200))
         }
         isDown.value = false
-        try await sink.waitForAll(of: ledger)
+        try await sink.waitForAll(of: site.ledger)
         #expect(sink.value(PipelineMetric.rebalances) == 1, "its partitions stayed with it")
         #expect(await sink.stop() == nil)
       }
-      await ledger.close()
-      var audit = DeliveryAudit()
-      try await audit.read(table: name, clickhouse, ledger)
-      audit.expectComplete(ledger)
+      try await site.expectComplete()
     }
 
     @Test func aDrainThatTheServerHoldsUpEndsInTimeAndSaysSo() async throws {
-      let servers = try SharedServers.required()
-      let name = "stalled_drain"
-      let clickhouse = try servers.clickhouse()
-      defer { clickhouse.close() }
-      try servers.mock.createTopic(name, partitions: 2)
-      try await TestTable.create(name, clickhouse)
+      let site = try await TestSite("stalled_drain", partitions: 2)
       let stalls = Shared(false)
       let scripted = try ScriptedServer(
         ServerScript { _, index in
           index != nil && stalls.value ? .stallAfterBody : nil
-        }, forwardingTo: servers.url, keepsBodies: false)
+        }, forwardingTo: site.servers.url, keepsBodies: false)
       defer { scripted.stop() }
-      let ledger = try RecordLedger(brokers: servers.brokers)
-      var configuration = PipelineConfiguration.test(name, brokers: servers.brokers, url: scripted.url)
+      var configuration = site.configuration(via: scripted.url)
       configuration.limits.drain = .seconds(2)
       try await withSink(configuration) { sink in
-        try await ledger.produce(500, to: name, partitions: 2)
-        try await sink.waitForAll(of: ledger)
+        try await site.produce(500)
+        try await sink.waitForAll(of: site.ledger)
         stalls.value = true
-        try await ledger.produce(500, to: name, partitions: 2)
+        try await site.produce(500)
         try await sink.wait("inserts hang") {
           $0.insertsInFlight > 0 && $0.partitions.allSatisfy { $0.position == 500 }
         }
@@ -255,13 +230,10 @@ extension RealServerTests {
       }
       stalls.value = false
       try await withSink(configuration) { sink in
-        try await sink.waitForAll(of: ledger)
+        try await sink.waitForAll(of: site.ledger)
         #expect(await sink.stop() == nil)
       }
-      await ledger.close()
-      var audit = DeliveryAudit()
-      try await audit.read(table: name, clickhouse, ledger)
-      audit.expectComplete(ledger)
+      try await site.expectComplete()
     }
 
     /// A shutdown does not wait for a server that never answers the questions of the start.

@@ -11,20 +11,12 @@ extension RealServerTests {
   struct ThinPartitionTests {
     /// Runs that are cut off in the middle leave blocks of many partitions to the next one, which makes them again whole.
     @Test func theyShareBlocksThatAreMadeAgainWhole() async throws {
-      let servers = try SharedServers.required()
-      let name = "thin"
-      let clickhouse = try servers.clickhouse()
-      defer { clickhouse.close() }
       let partitions: Int32 = 24
-      try servers.mock.createTopic(name, partitions: Int(partitions))
-      try await TestTable.create(name, clickhouse, window: 10_000, constraint: false)
-      var configuration = PipelineConfiguration.test(name, brokers: servers.brokers, url: servers.url, maxRows: 5_000)
-      configuration.routes[0].delivery = .exactlyOnce
+      let site = try await TestSite("thin", partitions: partitions, window: 10_000, constraint: false)
+      var configuration = site.configuration(maxRows: 5_000).exactlyOnce
       configuration.routes[0].block.linger = .milliseconds(400)
-      configuration.kafka.instanceID = "one"
-      let ledger = try RecordLedger(brokers: servers.brokers)
       for _ in 0..<3 {
-        try await ledger.produce(480, to: name, partitions: partitions)
+        try await site.produce(480)
         var hasty = configuration
         hasty.limits.drain = .milliseconds(1)
         try await withSink(hasty) { sink in
@@ -32,17 +24,14 @@ extension RealServerTests {
           _ = await sink.stop()
         }
       }
-      try await ledger.produce(480, to: name, partitions: partitions)
+      try await site.produce(480)
       try await withSink(configuration) { sink in
-        try await sink.waitForAll(of: ledger)
+        try await sink.waitForAll(of: site.ledger)
         // A block for each partition would be two dozen inserts a round.
         #expect(sink.value(PipelineMetric.insertResults) < Double(partitions))
         #expect(await sink.stop() == nil)
       }
-      await ledger.close()
-      var audit = DeliveryAudit()
-      try await audit.read(table: name, clickhouse, ledger)
-      audit.expectComplete(ledger)
+      try await site.expectComplete()
     }
   }
 }

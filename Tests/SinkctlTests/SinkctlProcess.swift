@@ -30,16 +30,10 @@ final class SinkctlProcess: @unchecked Sendable {
     unread: Pipe? = nil
   ) throws {
     directory = try TemporaryDirectory()
-    let program = [Self.path] + arguments
-    // A bound, should the tests crash. With --foreground signals reach the program alone, and a terminal stays its own.
-    let bounded = ["--foreground", "-k", "5", "300"]
+    var program = [Self.path] + arguments
     if onTerminal {
       let words = (["exec"] + program.map { "'\($0)'" }).joined(separator: " ")
-      process.executableURL = URL(filePath: "/usr/bin/timeout")
-      process.arguments = bounded + ["script", "-qfec", words, "/dev/null"]
-    } else {
-      process.executableURL = URL(filePath: "/usr/bin/timeout")
-      process.arguments = bounded + program
+      program = ["script", "-qfec", words, "/dev/null"]
     }
     process.environment = ProcessInfo.processInfo.environment.merging(["TERM": "xterm"]) { $1 }.merging(environment) {
       $1
@@ -47,7 +41,8 @@ final class SinkctlProcess: @unchecked Sendable {
     process.standardInput = input
     process.standardOutput = try directory.handle("out")
     process.standardError = try unread.map { $0 as Any } ?? directory.handle("error")
-    try process.run()
+    // With --foreground signals reach the program alone, and a terminal stays its own.
+    try process.run(program, bound: ["--foreground", "300"])
     if let text {
       input.fileHandleForWriting.write(Data(text.utf8))
       try input.fileHandleForWriting.close()

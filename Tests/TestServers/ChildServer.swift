@@ -11,23 +11,10 @@ public final class ChildServer: @unchecked Sendable {
   public init(_ arguments: [String]) throws {
     log = FileManager.default.temporaryDirectory.appending(path: "sinkctl-test-\(UUID().uuidString).log")
     _ = FileManager.default.createFile(atPath: log.path, contents: nil)
-    // A bound, should the tests crash: the parent-death signal follows a thread, and pool threads come and go.
-    process.executableURL = URL(filePath: "/usr/bin/timeout")
-    process.arguments = ["-k", "5", "900"] + arguments
     let output = try FileHandle(forWritingTo: log)
     process.standardOutput = output
     process.standardError = output
-    try Self.withoutBlockedSignals { try process.run() }
-  }
-
-  /// A child inherits its maker's mask, and the threads of Swift's pool block everything: it would not hear SIGTERM.
-  private static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
-    var none = sigset_t()
-    var previous = sigset_t()
-    unsafe sigemptyset(&none)
-    unsafe pthread_sigmask(SIG_SETMASK, &none, &previous)
-    defer { unsafe pthread_sigmask(SIG_SETMASK, &previous, nil) }
-    try body()
+    try process.run(arguments, bound: ["900"])
   }
 
   deinit { stop() }

@@ -18,12 +18,6 @@ final class RecordReader: Sendable {
     case failed
   }
 
-  private struct State {
-    var waiting: [(TopicPartition, RefusedRow)] = []
-    var task: Task<Void, Never>?
-    var isClosed = false
-  }
-
   private static let chunkRows = 256
 
   private let configuration: KafkaConsumerConfiguration
@@ -32,7 +26,7 @@ final class RecordReader: Sendable {
   private let meter: MemoryMeter
   private let limitBytes: Int
   private let logger: Logger
-  private let state = Mutex(State())
+  private let rows = ErrandQueue<(TopicPartition, RefusedRow)>()
 
   init(
     configuration: KafkaConsumerConfiguration, events: Mailbox<PipelineEvent>, retry: RetryPolicy, meter: MemoryMeter,
@@ -56,23 +50,11 @@ final class RecordReader: Sendable {
 
   /// The answer comes as `PipelineEvent.recordRead`.
   func read(_ partition: TopicPartition, _ row: RefusedRow) {
-    state.withLock { state in
-      guard !state.isClosed else { return }
-      state.waiting.append((partition, row))
-      if state.task == nil { state.task = Task.detached { await self.serve() } }
-    }
+    rows.add((partition, row)) { await self.serve() }
   }
 
   /// Ends what is under way. What has not been read by now stays unaccounted, and is read again by the next run.
-  func close() async {
-    let task = state.withLock { state in
-      state.isClosed = true
-      state.waiting = []
-      return state.task
-    }
-    task?.cancel()
-    await task?.value
-  }
+  func close() async { await rows.close() }
 
   private func serve() async {
     var failures = 0
@@ -94,15 +76,12 @@ final class RecordReader: Sendable {
   private func takeNext() async -> (TopicPartition, [RefusedRow])? {
     // Every record that is read goes on as a dead letter, which counts.
     while meter.bytes >= limitBytes, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(100)) }
-    return state.withLock { state in
-      guard !state.isClosed, let partition = state.waiting.first?.0 else {
-        state.task = nil
-        return nil
-      }
-      let rows = state.waiting.lazy.filter { $0.0 == partition }.map(\.1).sorted { $0.offset < $1.offset }
+    return rows.take { waiting in
+      let partition = waiting[0].0
+      let rows = waiting.lazy.filter { $0.0 == partition }.map(\.1).sorted { $0.offset < $1.offset }
       let taken = Array(rows.prefix(Self.chunkRows))
       let last = taken[taken.count - 1].offset
-      state.waiting.removeAll { $0.0 == partition && $0.1.offset <= last }
+      waiting.removeAll { $0.0 == partition && $0.1.offset <= last }
       return (partition, taken)
     }
   }

@@ -12,14 +12,6 @@ final class OutcomeInquiry: Sendable {
     let since: MonotonicInstant
   }
 
-  private struct State {
-    var waiting: [Question] = []
-    var task: Task<Void, Never>?
-    var isClosed = false
-    /// System tables that the server does not have or not show.
-    var missing: Set<String> = []
-  }
-
   /// One that comes while so many wait is not looked up: in a long outage they are all alike.
   static let waitingLimit = 8
   /// After the outcome became unknown. The query log is written every 7.5 s by default.
@@ -29,7 +21,9 @@ final class OutcomeInquiry: Sendable {
   private let logger: Logger
   private let time: TimeSource
   private let looks: [Duration]
-  private let state = Mutex(State())
+  private let questions = ErrandQueue<Question>(limit: waitingLimit)
+  /// System tables that the server does not have or not show.
+  private let missing = Mutex<Set<String>>([])
 
   init(client: ClickHouseClient, logger: Logger, time: TimeSource, looks: [Duration] = OutcomeInquiry.looks) {
     self.looks = looks
@@ -40,26 +34,14 @@ final class OutcomeInquiry: Sendable {
 
   /// From any thread.
   func ask(_ queryID: String, table: String) {
-    let question = Question(queryID: queryID, table: table, since: time.monotonic())
-    state.withLock { state in
-      guard !state.isClosed, state.waiting.count < Self.waitingLimit, state.missing.count < 2 else { return }
-      state.waiting.append(question)
-      if state.task == nil { state.task = Task.detached { await self.serve() } }
-    }
+    guard missing.withLock({ $0.count < 2 }) else { return }
+    questions.add(Question(queryID: queryID, table: table, since: time.monotonic())) { await self.serve() }
   }
 
-  func close() async {
-    let task = state.withLock { state in
-      state.isClosed = true
-      state.waiting = []
-      return state.task
-    }
-    task?.cancel()
-    await task?.value
-  }
+  func close() async { await questions.close() }
 
   private func serve() async {
-    while let question = next() {
+    while let question = questions.take({ $0.removeFirst() }) {
       var words: String?
       for look in looks {
         let wait = question.since + look - time.monotonic()
@@ -74,20 +56,10 @@ final class OutcomeInquiry: Sendable {
     }
   }
 
-  private func next() -> Question? {
-    state.withLock { state in
-      guard !state.isClosed, !state.waiting.isEmpty else {
-        state.task = nil
-        return nil
-      }
-      return state.waiting.removeFirst()
-    }
-  }
-
   private static let running = "it is still running"
 
   private var silence: String {
-    let hasLog = !state.withLock { $0.missing.contains("query_log") }
+    let hasLog = !missing.withLock { $0.contains("query_log") }
     return hasLog
       ? "it is not running, and the query log does not have it: it never arrived, or is not logged"
       : "it is not running; there is no query log to say more"
@@ -114,12 +86,12 @@ final class OutcomeInquiry: Sendable {
 
   /// Tables that the server does not show are not asked again.
   private func answer(_ table: String, _ sql: String) async -> String? {
-    guard !state.withLock({ $0.missing.contains(table) }) else { return nil }
+    guard !missing.withLock({ $0.contains(table) }) else { return nil }
     do throws(ClickHouseError) {
       return try await client.queryText(sql).trimmed
     } catch {
       if error.code == .server, error.reaction == .pauseAndAlarm {
-        state.withLock { _ = $0.missing.insert(table) }
+        missing.withLock { _ = $0.insert(table) }
       }
       return nil
     }

@@ -72,4 +72,22 @@ extension PipelineConfiguration {
     configuration.kafka.revokeDeadline = .milliseconds(2500)
     return configuration
   }
+
+  /// The same with `delivery: exactly_once`.
+  var exactlyOnce: Self {
+    var configuration = self
+    configuration.routes[0].delivery = .exactlyOnce
+    configuration.kafka.instanceID = "one"
+    return configuration
+  }
+
+  /// The same where a block in doubt is counted soon: that is a session and an insert's deadline later.
+  var countingSoon: Self {
+    var configuration = self
+    configuration.kafka.sessionTimeout = .seconds(3)
+    configuration.kafka.revokeDeadline = .milliseconds(1200)
+    configuration.clickhouse.requestTimeout = .seconds(2)
+    configuration.clickhouse.stallTimeout = .seconds(1)
+    return configuration
+  }
 }

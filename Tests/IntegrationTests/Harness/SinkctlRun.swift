@@ -19,13 +19,11 @@ final class SinkctlRun: @unchecked Sendable {
     try configuration.write(to: file, atomically: true, encoding: .utf8)
     let log = directory.appending(path: "log")
     _ = FileManager.default.createFile(atPath: log.path, contents: nil)
-    process.executableURL = URL(filePath: "/usr/bin/timeout")
-    process.arguments = ["--foreground", "-k", "5", "240", Self.path, "run", "--config", file.path]
     let output = try FileHandle(forWritingTo: log)
     process.standardOutput = output
     process.standardError = output
     process.standardInput = FileHandle.nullDevice
-    try process.run()
+    try process.run([Self.path, "run", "--config", file.path], bound: ["--foreground", "240"])
   }
 
   deinit {

@@ -1,5 +1,5 @@
 """What was produced, by what the broker has acknowledged, and its comparison with what is in the table."""
-import array, json, random, struct, sys, threading, time, zlib
+import array, random, struct, sys, threading, time, zlib
 
 NOTHING, LETTER = -1, -2
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"

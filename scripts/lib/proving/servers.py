@@ -5,11 +5,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.a
 
 
 STARTED = []
+# Linux sends it even where the script itself was killed.
+GUARD = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 def child(arguments, **options):
     """A process that `end_children` ends, whatever happens before."""
-    process = subprocess.Popen(arguments, **options)
+    process = subprocess.Popen(GUARD + arguments, **options)
     STARTED.append(process)
     return process
 
@@ -32,15 +34,26 @@ def free_ports(count):
     return ports
 
 
-def wait_open(port, seconds=180):
+def wait_open(port, process, log, seconds=180):
+    """Until the process listens there."""
     deadline = time.time() + seconds
     while time.time() < deadline:
         with socket.socket() as probe:
             probe.settimeout(1)
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
+        if process.poll() is not None:
+            fail(process, log)
         time.sleep(0.05)
-    sys.exit("nothing listens on port %d after %d s" % (port, seconds))
+    sys.exit("nothing listens on port %d after %d s: see %s" % (port, seconds, log))
+
+
+def fail(process, log):
+    """Ends with what a server that did not start has said last."""
+    with open(log, errors="replace") as file:
+        said = file.readlines()[-20:]
+    sys.exit("%s ended with %d and did not start; %s says:\n%s"
+             % (process.args[len(GUARD)], process.wait(), log, "".join(said) or "nothing"))
 
 
 def tool(variable, name):
@@ -53,10 +66,11 @@ class ZooKeeper:
     """scripts/zookeeper, for Replicated tables."""
 
     def __init__(self, directory):
+        log = os.path.join(directory, "zookeeper.log")
         self.process = child([os.path.join(ROOT, "scripts/zookeeper"), "start", os.path.join(directory, "zookeeper")],
-                             stdout=subprocess.PIPE, text=True)
+                             stdout=subprocess.PIPE, stderr=open(log, "w"), text=True)
         found = re.match(r"ready on (\S+)", self.process.stdout.readline())
-        self.address = found.group(1) if found else sys.exit("scripts/zookeeper did not start")
+        self.address = found.group(1) if found else fail(self.process, log)
 
 
 class Front:
@@ -82,7 +96,7 @@ class Front:
             if re.search(r"ready on http://127.0.0.1:\d+", line):
                 threading.Thread(target=self.process.stdout.read, daemon=True).start()
                 return
-        sys.exit("scripts/clickhouse-front did not start: see " + log.name)
+        fail(self.process, log.name)
 
     def kill(self):
         self.process.kill()
@@ -131,9 +145,9 @@ class OldServer(Front):
         self.start()
 
     def start(self):
-        self.process = child([self.program, "--config-file=" + self.configuration],
-                             stdout=open(os.path.join(self.directory, "clickhouse.log"), "a"), stderr=subprocess.STDOUT)
-        wait_open(self.port)
+        log = open(os.path.join(self.directory, "clickhouse.log"), "a")
+        self.process = child([self.program, "--config-file=" + self.configuration], stdout=log, stderr=log)
+        wait_open(self.port, self.process, log.name)
 
 
 class Kafka:
@@ -155,7 +169,7 @@ class Kafka:
         toxiproxy, fault_proxy = tool("SINK_TOXIPROXY", "toxiproxy-server"), tool("SINK_KAFKA_FAULT_PROXY", "kafka-fault-proxy.py")
         target = self.via
         if toxiproxy:
-            self.network = Network(toxiproxy, self.slow, target)
+            self.network = Network(toxiproxy, self.slow, target, os.path.join(directory, "toxiproxy.log"))
             target = self.slow
         if fault_proxy:
             self.faults = KafkaFaults(fault_proxy, self.front, target, os.path.join(directory, "kafka-faults.log"))
@@ -166,8 +180,8 @@ class Kafka:
 
     def start(self):
         self.process = child(self.arguments, stdout=self.log, stderr=self.log)
-        wait_open(self.port)
-        wait_open(self.via)
+        for port in (self.port, self.via):
+            wait_open(port, self.process, self.log.name)
 
     def kill(self):
         self.process.kill()
@@ -190,10 +204,10 @@ class KafkaFaults:
     def __init__(self, script, port, target, log):
         self.control, = free_ports(1)
         self.log = log
-        self.process = child([sys.executable, script, str(port), str(target), str(self.control), log],
-                             stderr=open(log + ".errors", "w"))
-        wait_open(self.control)
-        wait_open(port)
+        errors = log + ".errors"
+        self.process = child([sys.executable, script, str(port), str(target), str(self.control), log], stderr=open(errors, "w"))
+        for each in (self.control, port):
+            wait_open(each, self.process, errors)
 
     def say(self, line):
         with socket.create_connection(("127.0.0.1", self.control), timeout=10) as connection:
@@ -236,11 +250,11 @@ class KafkaFaults:
 class Network:
     """toxiproxy in front of the broker."""
 
-    def __init__(self, program, port, target):
+    def __init__(self, program, port, target, log):
         self.control, = free_ports(1)
-        self.process = child([program, "-host", "127.0.0.1", "-port", str(self.control)],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_open(self.control)
+        self.log = open(log, "w")
+        self.process = child([program, "-host", "127.0.0.1", "-port", str(self.control)], stdout=self.log, stderr=self.log)
+        wait_open(self.control, self.process, log)
         self.target, self.count = target, 0
         self.listen(port)
 
@@ -249,7 +263,7 @@ class Network:
         self.name = "broker%d" % self.count
         self.ask("POST", "/proxies", '{"name":"%s","listen":"127.0.0.1:%d","upstream":"127.0.0.1:%d","enabled":true}'
                  % (self.name, port, self.target))
-        wait_open(port)
+        wait_open(port, self.process, self.log.name)
 
     def ask(self, method, path, body=""):
         request = urllib.request.Request("http://127.0.0.1:%d%s" % (self.control, path), data=body.encode(), method=method,
