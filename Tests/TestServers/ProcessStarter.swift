@@ -13,8 +13,8 @@ extension Process {
   }
 }
 
-/// A thread that lives as long as the tests: the signal of a parent's death tells of the thread that made the child, and
-/// those of Swift's pool come and go.
+/// A thread that lives as long as the tests, and these no longer than who started them: the signal of a parent's death
+/// tells of the thread that made the child, and those of Swift's pool come and go.
 private final class ProcessStarter: Sendable {
   static let shared = ProcessStarter()
 
@@ -27,9 +27,11 @@ private final class ProcessStarter: Sendable {
       var none = sigset_t()
       unsafe sigemptyset(&none)
       unsafe pthread_sigmask(SIG_SETMASK, &none, nil)
+      let parent = getppid()
       while true {
-        self.wake.wait()
-        self.jobs.withLock { $0.removeFirst() }()
+        if self.wake.wait(timeout: .now() + 1) == .success { self.jobs.withLock { $0.removeFirst() }() }
+        // Of `swift test`, which leaves the tests behind where it is ended.
+        if getppid() != parent { _exit(1) }
       }
     }
   }
