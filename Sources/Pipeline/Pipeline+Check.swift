@@ -39,9 +39,12 @@ extension Pipeline {
     for (index, route) in routes.enumerated() {
       let place = "routes[\(index + 1)]"
       findings += await tryInsert(
-        into: route.table, route.layout, route.plan.requiredSettings, "\(place).table", client)
+        into: route.table, route.layout, route.insertSettings(client, configuration, intoDeadLetters: false),
+        "\(place).table", client)
       guard let letters = route.deadLetterTable else { continue }
-      findings += await tryInsert(into: letters.name, letters.layout, [], "\(place).dead_letters", client)
+      findings += await tryInsert(
+        into: letters.name, letters.layout, route.insertSettings(client, configuration, intoDeadLetters: true),
+        "\(place).dead_letters", client)
     }
     return findings
   }
@@ -51,7 +54,9 @@ extension Pipeline {
     _ client: ClickHouseClient
   ) async -> [PipelineFinding] {
     guard await takesEmptyInserts(table, client) else { return [] }
-    switch await client.insert(Block(layout: layout), into: table, settings: settings) {
+    // A block without rows uses up no token.
+    let token = client.usesTokens ? "sinkctl-check" : nil
+    switch await client.insert(Block(layout: layout), into: table, deduplicationToken: token, settings: settings) {
     case .accepted: return []
     case .rejected(let error), .unknown(let error):
       let user = configuration.clickhouse.user

@@ -1,6 +1,7 @@
 public import ClickHouseClient
 public import KafkaClient
 public import SinkTelemetry
+internal import SinkThreads
 
 /// Everything that a pipeline needs to know; plain values, nothing is read from files or the environment.
 public struct PipelineConfiguration: Sendable {
@@ -31,7 +32,10 @@ public struct PipelineConfiguration: Sendable {
   var blockBudgetBytes: Int { limits.memoryBytes - kafka.queuedMaxKilobytes * 1024 * 9 / 4 }
 
   /// How long an insert may take, exactly once.
-  var insertDeadline: Duration { min(clickhouse.requestTimeout, .seconds(60)) }
+  var insertDeadline: Duration { max(.seconds(1), min(clickhouse.requestTimeout, .seconds(60))) }
+
+  /// The same as the server's setting, in whole seconds.
+  var executionTime: (name: String, value: String) { ("max_execution_time", "\(Int(insertDeadline.seconds))") }
 
   /// What the routes ask for, all of them: one Kafka handle keeps one promise. nil: whatever holds.
   var wantedDelivery: DeliveryGuarantee? {

@@ -40,8 +40,8 @@ public enum TestMachine {
   }()
 
   /// Starts scripts/clickhouse-front; returns its URL.
-  public static func startFront() async throws -> (server: ChildServer, url: String) {
-    let server = try ChildServer([root.appending(path: "scripts/clickhouse-front").path])
+  public static func startFront(_ arguments: [String] = []) async throws -> (server: ChildServer, url: String) {
+    let server = try ChildServer([root.appending(path: "scripts/clickhouse-front").path] + arguments)
     return (server, try await server.waitForLine("ready on "))
   }
 }

@@ -50,80 +50,52 @@ extension ClickHouseClient {
     } catch {
       return .rejected(error)
     }
-    return Self.outcome(of: await send(makeRequest(request, queryID: Self.makeQueryID())))
+    let pairs = pairs(of: request)
+    return outcome(of: await send(makeRequest(request, pairs, queryID: Self.makeQueryID())), pairs)
   }
 
   /// Sends an encoded block once. The same request may be sent again: the bytes do not change.
   /// - Parameter completion: comes exactly once, on the client's own thread or the caller's; it must not block.
   public func insert(_ request: InsertRequest, completion: @escaping @Sendable (InsertResponse) -> Void) {
     let queryID = Self.makeQueryID()
+    let pairs = pairs(of: request)
     start(
-      CurlTransfer(makeRequest(request, queryID: queryID), startedAt: time.monotonic()) { response in
+      CurlTransfer(makeRequest(request, pairs, queryID: queryID), startedAt: time.monotonic()) { [self] response in
         completion(
-          InsertResponse(outcome: Self.outcome(of: response), duration: response.duration, queryID: queryID))
+          InsertResponse(outcome: outcome(of: response, pairs), duration: response.duration, queryID: queryID))
       })
   }
 
-  private func makeRequest(_ request: InsertRequest, queryID: String) -> HTTPRequest {
-    let columns = request.block.layout.names.map(TableName.quote).joined(separator: ", ")
-    var pairs = [("query", "INSERT INTO \(request.table.sql) (\(columns)) FORMAT Native")]
-    if request.block.compression.usesFrames { pairs.append(("decompress", "1")) }
-    pairs += insertSettings(token: request.deduplicationToken)
-    pairs += request.settings
-    return makeRequest(
-      pairs, body: request.block.body, contentEncoding: request.block.compression.contentEncoding, queryID: queryID,
-      deadline: request.deadline)
+  private func makeRequest(_ request: InsertRequest, _ pairs: [(name: String, value: String)], queryID: String)
+    -> HTTPRequest
+  {
+    makeRequest(
+      pairs.map { ($0.name, $0.value) }, body: request.block.body,
+      contentEncoding: request.block.compression.contentEncoding, queryID: queryID, deadline: request.deadline)
   }
 
-  private static func outcome(of response: HTTPResponse) -> InsertOutcome {
+  private func pairs(of request: InsertRequest) -> [(name: String, value: String)] {
+    let columns = request.block.layout.names.map(TableName.quote).joined(separator: ", ")
+    var pairs = [(name: "query", value: "INSERT INTO \(request.table.sql) (\(columns)) FORMAT Native")]
+    if request.block.compression.usesFrames { pairs.append(("decompress", "1")) }
+    // The answer comes when the insert is done: its status is the outcome.
+    pairs.append(("wait_end_of_query", "1"))
+    pairs += known(WantedSettings.inserts)
+    if let token = request.deduplicationToken, knowsSetting(WantedSettings.token) {
+      pairs += known(WantedSettings.tokens) + [(WantedSettings.token, token)]
+    }
+    return pairs + request.settings.map { ($0.0, $0.1) }
+  }
+
+  private func outcome(of response: HTTPResponse, _ sent: [(name: String, value: String)]) -> InsertOutcome {
     switch ResponseClassifier.classify(response, expecting: .nothing) {
     case .success: .accepted(InsertSummary(header: response.headers[ResponseClassifier.summaryHeader]))
     case .neverSent(let error): .rejected(error)
     case .refused(let error) where error.code == .partial || ErrorCatalog.effect(of: error.serverCode ?? 0) == .open:
       .unknown(error)
-    case .refused(let error): .rejected(error)
+    case .refused(let error): .rejected(advised(error, sent))
     // A gateway that gives up may have passed the request on.
     case .foreign(let error), .unknown(let error): .unknown(error)
     }
   }
-
-  /// What inserts ask of the server, as far as it knows the settings. Each is sent because a server's default is
-  /// another, was another, or may be changed by a profile.
-  private func insertSettings(token: String?) -> [(String, String)] {
-    let known = knownSettings.withLock { $0 } ?? []
-    var pairs = [
-      // The answer comes when the insert is done: its status is the outcome.
-      ("wait_end_of_query", "1"),
-      // Since 26.2 asynchronous inserts are the default: they would cut and merge our blocks.
-      ("async_insert", "0"),
-      ("insert_deduplicate", "1"),
-      // Where it is known it overrules the one above: a profile with `disable` would double every repeated block.
-      ("deduplicate_insert", "enable"),
-      // A block would be cut by the profile's sizes, each piece with a token of its own: other sizes, other pieces.
-      ("use_strict_insert_block_limits", "0"),
-      ("deduplicate_blocks_in_dependent_materialized_views", "1"),
-      ("http_write_exception_in_output_format", "0"),
-    ].filter { $0.0 == "wait_end_of_query" || known.contains($0.0) }
-    if let token, known.contains("insert_deduplication_token") { pairs.append(("insert_deduplication_token", token)) }
-    return pairs
-  }
-
-  static let wantedSettings = [
-    "async_insert", "insert_deduplicate", "deduplicate_insert", "use_strict_insert_block_limits",
-    "deduplicate_blocks_in_dependent_materialized_views",
-    "http_write_exception_in_output_format", "insert_deduplication_token", "input_format_null_as_default",
-    "select_sequential_consistency",
-  ]
-
-  /// Asks the server once which of these settings it knows: an unknown one is error 115. Whoever inserts through a
-  /// completion calls this before; without it no setting is sent.
-  public func learnSettings() async throws(ClickHouseError) {
-    guard knownSettings.withLock({ $0 == nil }) else { return }
-    let names = Self.wantedSettings.map(TableName.literal).joined(separator: ", ")
-    let text = try await queryText("SELECT name FROM system.settings WHERE name IN (\(names))")
-    knownSettings.withLock { $0 = Set(text.split(separator: "\n").map(String.init)) }
-  }
-
-  /// Whether the server has a setting, of those in `wantedSettings`; false before `learnSettings`.
-  public func knowsSetting(_ name: String) -> Bool { knownSettings.withLock { $0?.contains(name) ?? false } }
 }

@@ -21,8 +21,8 @@ public final class ClickHouseClient: Sendable {
   let address: ServerAddress
   private let loop: CurlLoop
   private let isClosed = Atomic<Bool>(false)
-  /// Which of the settings that inserts want this server knows; asked once.
-  let knownSettings = Mutex<Set<String>?>(nil)
+  /// Of the settings that we send, those that this server knows; asked once.
+  let settings = Mutex<[String: ServerSetting]?>(nil)
 
   /// - Throws: `configuration`, with what cannot work. Nothing is connected yet.
   public init(_ configuration: ClickHouseConfiguration) throws(ClickHouseError) {

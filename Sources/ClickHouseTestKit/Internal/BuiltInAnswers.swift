@@ -8,7 +8,7 @@ enum BuiltInAnswers {
     if sql.contains("FROM system.settings") {
       // Every setting that is asked for is known.
       let names = sql.split(separator: "'", omittingEmptySubsequences: false).enumerated()
-      return text(names.filter { $0.offset % 2 == 1 }.map { $0.element + "\n" }.joined())
+      return text("name\n" + names.filter { $0.offset % 2 == 1 }.map { $0.element + "\n" }.joined())
     }
     if sql.contains("FROM system.tables") { return text("MergeTree\n") }
     if sql.hasPrefix("DESCRIBE TABLE ") {

@@ -96,12 +96,10 @@ struct TableOffsets: Sendable {
 
   /// Rows of whole numbers; a UInt64 comes as the Int64 of the same bits. A server that is overloaded or restarts is asked again a few times.
   private func ask(_ sql: String) async throws(ClickHouseError) -> [[Int64]] {
-    var settings: [(name: String, value: String)] = []
-    if client.knowsSetting("select_sequential_consistency") { settings = [("select_sequential_consistency", "1")] }
     var attempt = 1
     while true {
       do throws(ClickHouseError) {
-        return try Self.numbers(await client.queryText(sql + " FORMAT TabSeparated", settings: settings))
+        return try Self.numbers(await client.queryExactly(sql))
       } catch {
         guard error.isRetriable, attempt < Self.attempts, !Task.isCancelled else { throw error }
         try? await Task.sleep(for: .seconds(attempt))

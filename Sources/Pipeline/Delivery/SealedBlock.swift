@@ -45,6 +45,8 @@ final class InsertTarget: Sendable {
   let table: TableName
   /// Settings that the plan needs, such as `input_format_null_as_default`.
   let settings: [(String, String)]
+  /// Whether the server goes by tokens of ours.
+  let usesTokens: Bool
   /// False for dead letters: a dead letter that is refused is no dead letter again.
   let isolatesBadRows: Bool
   /// Of one attempt; nil: the client's.
@@ -53,7 +55,8 @@ final class InsertTarget: Sendable {
   let isCounted: Bool
 
   init(
-    index: Int, table: TableName, settings: [(String, String)], isolatesBadRows: Bool, deadline: Duration? = nil,
+    index: Int, table: TableName, settings: [(String, String)], usesTokens: Bool = true, isolatesBadRows: Bool,
+    deadline: Duration? = nil,
     isCounted: Bool = false
   ) {
     self.deadline = deadline
@@ -61,6 +64,7 @@ final class InsertTarget: Sendable {
     self.index = index
     self.table = table
     self.settings = settings
+    self.usesTokens = usesTokens
     self.isolatesBadRows = isolatesBadRows
   }
 }

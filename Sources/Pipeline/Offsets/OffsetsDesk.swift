@@ -102,7 +102,7 @@ struct OffsetsDesk {
     let partition = found.offsets.partition
     func ask(_ table: TableName) async throws(PipelineError) -> Int? {
       do throws(ClickHouseError) {
-        let text = try await reader.client.queryText(
+        let text = try await reader.client.queryExactly(
           RangeCounter.query("uniqExact(_offset)", table, partition, block.offsets.lowerBound, block.offsets.upperBound)
         )
         return Int(text.filter(\.isNumber))

@@ -156,7 +156,8 @@ struct InserterLoop: ~Copyable {
       guard let entry = sending[id] else { preconditionFailure("block \(id) is queued but not held") }
       guard isAllowed(id, entry) else { continue }
       let request = InsertRequest(
-        table: entry.target.table, block: entry.block, deduplicationToken: entry.token,
+        table: entry.target.table, block: entry.block,
+        deduplicationToken: entry.target.usesTokens ? entry.token : nil,
         settings: entry.target.settings, deadline: entry.target.deadline)
       let mailbox = mailbox
       context.client.insert(request) { mailbox.post(.finished(id, $0)) }

@@ -7,6 +7,7 @@ internal import SinkThreads
 struct PipelineParts {
   let configuration: PipelineConfiguration
   let transforms: [String: any Transform]
+  let client: ClickHouseClient
   let metrics: MetricsRegistry
   let meter = MemoryMeter()
   let alarms = AlarmBoard()
@@ -27,6 +28,7 @@ struct PipelineParts {
   ) {
     self.configuration = configuration
     self.transforms = transforms
+    self.client = client
     self.metrics = metrics
     self.producer = producer
     self.shared = shared
@@ -40,7 +42,7 @@ struct PipelineParts {
         freed: freed))
     self.time = time
     counter = RangeCounter(
-      client: client, events: events, retry: configuration.retry, logger: configuration.logger)
+      client: client, events: events, retry: configuration.retry, alarms: alarms, logger: configuration.logger)
     reader = RecordReader(
       configuration: configuration.kafka, events: events, retry: configuration.retry, meter: meter,
       limitBytes: configuration.blockBudgetBytes, logger: configuration.logger)
@@ -53,16 +55,15 @@ struct PipelineParts {
     var routes: [RouteState] = []
     for route in resolved {
       let table = makeTable(
-        at: tables.count, route.table, route.layout, settings: settings(of: route), isolates: true,
-        delivery: route.delivery, policy: policy(route.configuration.block))
+        at: tables.count, route.table, route.layout, of: route, isolates: true,
+        policy: policy(route.configuration.block))
       tables.append(table)
       var deadLetterTable: TableState?
       if let wanted = route.deadLetterTable {
         deadLetterTable = deadLetterTables[wanted.name]
         if deadLetterTable == nil {
           let made = makeTable(
-            at: tables.count, wanted.name, wanted.layout, settings: deadline(of: route), isolates: false,
-            delivery: route.delivery, policy: policy(SealPolicy()))
+            at: tables.count, wanted.name, wanted.layout, of: route, isolates: false, policy: policy(SealPolicy()))
           tables.append(made)
           deadLetterTables[wanted.name] = made
           deadLetterTable = made
@@ -98,23 +99,16 @@ struct PipelineParts {
       machine: ExactlyOnceStateMachine(rules: rules), tables: facts, time: time)
   }
 
-  private func settings(of route: ResolvedRoute) -> [(String, String)] {
-    route.plan.requiredSettings + deadline(of: route)
-  }
-
-  /// An insert that goes on after its request's end must not land for ever after.
-  private func deadline(of route: ResolvedRoute) -> [(String, String)] {
-    route.delivery == nil ? [] : [("max_execution_time", "\(Int(configuration.insertDeadline.seconds))")]
-  }
-
   private func makeTable(
-    at index: Int, _ name: TableName, _ layout: BlockLayout, settings: [(String, String)], isolates: Bool,
-    delivery: DeliveryTable?, policy: SealPolicy
+    at index: Int, _ name: TableName, _ layout: BlockLayout, of route: ResolvedRoute, isolates: Bool,
+    policy: SealPolicy
   ) -> TableState {
     TableState(
       target: InsertTarget(
-        index: index, table: name, settings: settings, isolatesBadRows: isolates,
-        deadline: delivery == nil ? nil : configuration.insertDeadline, isCounted: delivery?.isCounted ?? false),
+        index: index, table: name, settings: route.insertSettings(client, configuration, intoDeadLetters: !isolates),
+        usesTokens: client.usesTokens, isolatesBadRows: isolates,
+        deadline: route.delivery == nil ? nil : configuration.insertDeadline,
+        isCounted: route.delivery?.isCounted ?? false),
       layout: layout,
       policy: policy)
   }

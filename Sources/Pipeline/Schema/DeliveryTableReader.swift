@@ -1,4 +1,5 @@
 internal import ClickHouseClient
+internal import KafkaClient
 internal import SinkBytes
 
 /// Reads whether a table can hold exactly once, and for how long it remembers a token.
@@ -9,6 +10,8 @@ struct DeliveryTableReader {
   let client: ClickHouseClient
   /// The route's transforms, with their versions.
   let transforms: [String]
+  /// What it asks of the server beside tokens.
+  let needs: [(name: String, value: String)]
 
   /// - Returns: every reason why it cannot hold, each with what to do.
   func read(
@@ -22,11 +25,11 @@ struct DeliveryTableReader {
         ["the server does not know insert_deduplication_token (22.x and later do): upgrade it, or deduplication: count"]
       )
     }
-    var problems: [String] = []
+    var problems = client.refusals(of: needs) + (isCounted ? [] : client.tokenRefusals)
     let facts = try await TableFacts.read(table, client)
     var views: [String] = []
     var windows: [TokenWindow] = []
-    let doubts = Self.countingProblems(facts, description)
+    let doubts = try await countingProblems(facts, description)
     if isCounted {
       problems += doubts
       if let view = facts.views.first {
@@ -69,8 +72,10 @@ struct DeliveryTableReader {
   }
 
   /// Why a count of its offsets would not say what was inserted.
-  private static func countingProblems(_ facts: TableFacts, _ table: TableDescription) -> [String] {
-    let missing = missingPlaces(table)
+  private func countingProblems(
+    _ facts: TableFacts, _ table: TableDescription
+  ) async throws(ClickHouseError) -> [String] {
+    let missing = Self.missingPlaces(table)
     guard missing.isEmpty else {
       let columns = missing.map { "ADD COLUMN \($0.name) \($0.type)" }.joined(separator: ", ")
       return ["it cannot say which offsets it has: ALTER TABLE \(facts.name.sql) \(columns)"]
@@ -79,13 +84,21 @@ struct DeliveryTableReader {
       return ["engine \(facts.engine) does not say what was inserted: a MergeTree does"]
     }
     let isPlain = ["", "Replicated", "Shared"].contains { facts.engine == "\($0)MergeTree" }
-    guard isPlain || places.allSatisfy({ MovingFunction.mentions($0.0, in: facts.sortingKey) }) else {
+    guard isPlain || Self.places.allSatisfy({ MovingFunction.mentions($0.0, in: facts.sortingKey) }) else {
       return [
         "merges of \(facts.engine) take rows away, so that a count does not say what was inserted: end its sorting key "
           + "with _topic, _partition, _offset"
       ]
     }
-    return []
+    do throws(ClickHouseError) {
+      // As later on, of nothing: the user may lack a grant, or the profile refuse a setting.
+      _ = try await client.queryExactly(
+        RangeCounter.query("uniqExact(_offset)", facts.name, TopicPartition("", 0), 1, 0))
+      return []
+    } catch {
+      guard error.code == .server, error.reaction == .pauseAndAlarm else { throw error }
+      return ["its offsets cannot be counted: \(error.message)"]
+    }
   }
 
   // MARK: Dead letters
@@ -95,7 +108,7 @@ struct DeliveryTableReader {
     _ deadLetters: ResolvedRoute.DeadLetters, isCounted: Bool, _ problems: inout [String]
   ) async throws(ClickHouseError) -> [TokenWindow] {
     let facts = try await TableFacts.read(deadLetters.name, client)
-    var found = Self.countingProblems(facts, deadLetters.description)
+    var found = try await countingProblems(facts, deadLetters.description)
     var windows: [TokenWindow] = []
     if !isCounted {
       windows = try await window(facts, &found)

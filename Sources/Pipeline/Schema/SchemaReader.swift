@@ -17,6 +17,17 @@ struct ResolvedRoute: Sendable {
   let deadLetterTable: DeadLetters?
 
   var layout: BlockLayout { plan.layout }
+
+  /// What its inserts ask of the server.
+  func insertSettings(
+    _ client: ClickHouseClient, _ configuration: PipelineConfiguration, intoDeadLetters: Bool
+  ) -> [(String, String)] {
+    var settings = client.usesTokens ? [] : client.settingsWithoutTokens.map { ($0.name, $0.value) }
+    if !intoDeadLetters { settings += plan.requiredSettings }
+    // An insert that goes on after its request's end must not land for ever after.
+    if delivery != nil { settings.append(configuration.executionTime) }
+    return settings
+  }
 }
 
 /// What the servers' tables make of the routes.
@@ -37,6 +48,8 @@ struct SchemaReader {
   /// Why it cannot be exactly once, whatever the tables are.
   var deliveryObstacles: [String] = []
   var transforms: [String: any Transform] = [:]
+  /// What exactly once asks of the server beside tokens.
+  private var needs: [(name: String, value: String)] = []
 
   /// For columns alone: what delivery needs of a table is not looked at.
   init(client: ClickHouseClient, logger: Logger) {
@@ -49,6 +62,7 @@ struct SchemaReader {
     self.transforms = transforms
     wantedDelivery = configuration.wantedDelivery
     deliveryObstacles = configuration.deliveryObstacles
+    needs = [configuration.executionTime]
   }
 
   /// - Throws: `unreachable` or `refused` where the server does not answer or has no such table; `configuration` with
@@ -185,7 +199,7 @@ struct SchemaReader {
     guard wantedDelivery != .atLeastOnce else { return (nil, []) }
     do throws(ClickHouseError) {
       let versions = route.transforms.map { "\($0) \(transforms[$0]?.version ?? "")" }
-      return try await DeliveryTableReader(client: client, transforms: versions).read(
+      return try await DeliveryTableReader(client: client, transforms: versions, needs: needs).read(
         route, name, description, deadLetters)
     } catch {
       let problem = Self.problem(error, "delivery", "the table \(route.table)")
