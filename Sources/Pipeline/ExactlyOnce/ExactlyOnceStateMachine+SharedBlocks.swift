@@ -104,7 +104,7 @@ extension ExactlyOnceStateMachine {
 extension PartitionDelivery {
   /// Whether nothing of this partition speaks against sending the shared block.
   fileprivate func canShare(_ block: Block, _ now: Moment) -> Bool {
-    guard !hasGivenUp, block.isHeld || !isDraining && block.isUncertain, !block.isRefused, !block.isUnreadable else {
+    guard !hasGivenUp, block.isHeld || !isDraining && block.isUncertain, !block.isRefused, block.logStart == nil else {
       return false
     }
     return block.stage == .inserting || !block.isUncertain || !isForeignMade && !isOld(block.intent, now)

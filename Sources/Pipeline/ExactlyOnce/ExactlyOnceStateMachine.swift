@@ -267,7 +267,7 @@ struct ExactlyOnceStateMachine: Sendable {
       let index = partition.blocks.firstIndex(where: { $0.number == number }), partition.blocks[index].isUncertain
     else { return stop(id, .lostToRetention(next: partition.frontier, logStart: logStart)) + advance(now) }
     // It cannot be made again: perhaps it has landed.
-    partition.blocks[index].isUnreadable = true
+    partition.blocks[index].logStart = logStart
     partition.resolve(index, now, rules)
     partition.reader = .none
     partitions[id] = partition
@@ -330,8 +330,8 @@ struct ExactlyOnceStateMachine: Sendable {
       partition.blocks[index].stage = .resolving(notBefore: notBefore)
     } else if rows > 0, !partition.target.isCounted {
       return stop(id, .partlyThere(block.intent, found: rows + deadLetters)) + advance(now)
-    } else if block.isUnreadable {
-      return stop(id, .lostToRetention(next: block.intent.first, logStart: block.intent.last + 1)) + advance(now)
+    } else if let logStart = block.logStart {
+      return stop(id, .lostToRetention(next: block.intent.first, logStart: logStart)) + advance(now)
     } else {
       partition.startAgain(index, number: &lastNumber)
       if block.isRefused, !block.intent.isShared {

@@ -40,8 +40,8 @@ struct PartitionDelivery: Sendable {
     var isUncertain = false
     /// The server refuses it for its data.
     var isRefused = false
-    /// The log no longer holds its records.
-    var isUnreadable = false
+    /// Where the log begins now, if that is behind its first record.
+    var logStart: Int64?
     /// It was counted since it began to be in doubt.
     var isProbed = false
   }

@@ -120,6 +120,7 @@ struct RecoveryPlanner {
   ) -> OffsetPlan.Step? {
     var outcomes = blocks.map(\.outcome)[...]
     var pieces: [Piece] = []
+    var gone = Int64(0)
     for intent in metadata.intents {
       let range = intent.first...intent.last
       switch intent.isDone ? .settled : outcomes.removeFirst() {
@@ -128,6 +129,7 @@ struct RecoveryPlanner {
         // What the log no longer has cannot be made again.
         let start = max(range.lowerBound, log.lowerBound)
         if start > range.lowerBound { pieces.append(.done(range.lowerBound...start - 1)) }
+        gone += start - range.lowerBound
         pieces.append(.again(start...range.upperBound))
       default: pieces.append(.done(range))
       }
@@ -146,9 +148,8 @@ struct RecoveryPlanner {
     while case .again = pieces.last { pieces.removeLast() }
     let text = pieces.isEmpty ? IntentMetadata.nothingPending : encode(metadata, pieces, &random)
     guard let text else { return nil }
-    var gone = blocks.reduce(Int64(0)) { sum, plan in
-      guard case .lost = plan.outcome else { return sum }
-      return sum + plan.block.offsets.upperBound - plan.block.offsets.lowerBound + 1
+    for plan in blocks {
+      if case .lost = plan.outcome { gone += plan.block.offsets.upperBound - plan.block.offsets.lowerBound + 1 }
     }
     // Retention may have taken more than the blocks.
     if pieces.isEmpty, offset < log.lowerBound {
