@@ -35,8 +35,10 @@ public final class KafkaCluster: @unchecked Sendable {
     let shared = [
       "controller.quorum.voters": voters, "default.replication.factor": "3", "min.insync.replicas": "2",
       "offsets.topic.replication.factor": "3",
-      // A dead node is known soon, and a node that is back gets its partitions back soon.
-      "broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "400",
+      // A dead node is known soon, one that a busy machine holds up is none; a node that is back gets its partitions back
+      // soon.
+      "broker.session.timeout.ms": "6000", "broker.heartbeat.interval.ms": "500",
+      "controller.quorum.fetch.timeout.ms": "6000", "controller.quorum.election.timeout.ms": "3000",
       "leader.imbalance.check.interval.seconds": "1", "leader.imbalance.per.broker.percentage": "0",
     ]
     var arguments: [Int: [String]] = [:]
