@@ -55,17 +55,19 @@ import Testing
 
     let producer = try KafkaProducer(KafkaProducerConfiguration(brokers: brokers))
     let total = 3000
+    var unknownFields = 0
     for half in 0..<2 {
       for id in half * total / 2..<(half + 1) * total / 2 {
         try producer.send(topic: "events", partition: Int32(id % 3), value: Self.value(id)) { _ in }
       }
       try await producer.flush(within: .patience)
       let wanted = (half + 1) * total / 2
-      try await run(brokers, url, delivery) { status in
+      unknownFields += try await run(brokers, url, delivery) { status in
         status.partitions.count == 3 && status.partitions.reduce(0) { $0 + Int($1.frontier) } >= wanted
       }
     }
     await producer.close(within: .seconds(10))
+    #expect(unknownFields >= (0..<total).count { !Self.isTombstone($0) }, "one a record, more where one is read again")
 
     let expected = (0..<total).filter { !Self.isBad($0) && !Self.isTombstone($0) }
     let rows = try await clickhouse.queryText(
@@ -102,12 +104,13 @@ import Testing
         .utf8)
   }
 
+  /// - Returns: how many fields it has met that no column takes.
   private func run(
     _ brokers: [String], _ url: String, _ delivery: DeliveryGuarantee, until isDone: @Sendable (PipelineStatus) -> Bool
-  ) async throws {
+  ) async throws -> Int {
     let route = RouteConfiguration(
-      topics: ["events"], table: "events", delivery: delivery, deadLetters: .topic("events.dead"),
-      block: SealPolicy(maxRows: 400, linger: .milliseconds(200)))
+      topics: ["events"], table: "events", mapping: MappingConfiguration(unknownFields: .count), delivery: delivery,
+      deadLetters: .topic("events.dead"), block: SealPolicy(maxRows: 400, linger: .milliseconds(200)))
     var kafka = KafkaConsumerConfiguration(brokers: brokers, group: "sink")
     if delivery == .exactlyOnce { kafka.instanceID = "one" }
     // The mock cluster keeps the second run waiting for the first one's session.
@@ -125,6 +128,9 @@ import Testing
     #expect(isDone(pipeline.status), "\(pipeline.status)")
     work.cancel()
     try await work.value
+    let counted = pipeline.metrics.first { $0.metric == PipelineMetric.unknownFields && $0.labelValues == ["events"] }
+    guard case .number(let count) = counted?.value else { return 0 }
+    return Int(count)
   }
 
   private func deadLetters(_ brokers: [String], count: Int) async throws -> [Record] {

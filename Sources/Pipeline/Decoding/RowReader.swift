@@ -171,12 +171,12 @@ internal import SinkBytes
     }
     field = unsafe find(key, node)
     if field < 0, plan.unknownFields != .ignore {
-      unknownFields += 1
-      if plan.unknownFields == .reject {
+      guard plan.unknownFields == .count else {
         var failure = RowFailure(.unknownField)
         failure.offset = Int32(clamping: start)
         throw failure
       }
+      unknownFields += 1
     }
     return true
   }

@@ -7,13 +7,15 @@ struct PartitionCounters: Sendable {
   let tombstones: Counter
   let filtered: Counter
   let stale: Counter
+  let unknownFields: Counter
 
-  init(topic: String, metrics: MetricsRegistry) {
+  init(topic: String, table: String, metrics: MetricsRegistry) {
     records = metrics.counter(PipelineMetric.recordsReceived, [topic])
     bytes = metrics.counter(PipelineMetric.bytesReceived, [topic])
     tombstones = metrics.counter(PipelineMetric.tombstones, [topic])
     filtered = metrics.counter(PipelineMetric.recordsFiltered, [topic])
     stale = metrics.counter(PipelineMetric.recordsStale, [topic])
+    unknownFields = metrics.counter(PipelineMetric.unknownFields, [table])
   }
 
   func add(_ done: RouteState.Absorbed) {
@@ -22,5 +24,6 @@ struct PartitionCounters: Sendable {
     if done.tombstones > 0 { tombstones.add(done.tombstones) }
     if done.filtered > 0 { filtered.add(done.filtered) }
     if done.stale > 0 { stale.add(done.stale) }
+    if done.unknownFields > 0 { unknownFields.add(done.unknownFields) }
   }
 }

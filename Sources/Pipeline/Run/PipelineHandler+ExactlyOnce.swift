@@ -74,7 +74,8 @@ extension PipelineHandler {
       let route = base.forPartition()
       let partition = AssignedPartition(
         id: makePartitionID(), topicPartition: topicPartition, route: route, position: 0, committed: nil,
-        counters: PartitionCounters(topic: topicPartition.topic, metrics: context.metrics))
+        counters: PartitionCounters(
+          topic: topicPartition.topic, table: route.table.name, metrics: context.metrics))
       partition.isReading = false
       route.table.partition = partition
       route.deadLetterTable?.partition = partition

@@ -89,7 +89,8 @@ extension PipelineHandler {
       let partition = AssignedPartition(
         id: makePartitionID(), topicPartition: start.partition, route: route, position: start.offset,
         committed: start.committed,
-        counters: PartitionCounters(topic: start.partition.topic, metrics: context.metrics))
+        counters: PartitionCounters(
+          topic: start.partition.topic, table: route.table.name, metrics: context.metrics))
       partitions[partition.id] = partition
       context.logger.info(
         "reading a partition", ["partition": start.partition.description, "offset": "\(start.offset)"])

@@ -82,6 +82,7 @@ final class RouteState {
     var tombstones = 0
     var filtered = 0
     var stale = 0
+    var unknownFields = 0
   }
 
   /// Decodes records of one partition into the open block until the run ends, the block is full or a record is bad.
@@ -145,6 +146,7 @@ final class RouteState {
       }
     }
 
+    done.unknownFields = decoder.takeUnknownFields()
     partition.ledger.read(upTo: position)
     if let first { partition.ledger.claim(first, through: last, for: open.id) }
     open.runs = runs
