@@ -12,9 +12,6 @@ public struct ConsumerControl: ~Copyable {
   /// What we read (paused partitions too), in no order.
   public var assignment: [TopicPartition] { core.assignment }
 
-  /// Grows each time that what is ours may have become another's: a loss, a revocation, a renewed handle.
-  public var assignmentEpoch: UInt64 { core.epoch }
-
   /// The name that the group's coordinator gave this member; empty before the first join.
   public var memberID: String { core.memberID }
 

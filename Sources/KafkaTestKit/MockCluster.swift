@@ -113,13 +113,6 @@ public final class MockCluster: Sendable {
     try unsafe call("broker \(broker) up") { unsafe rd_kafka_mock_broker_set_up($0, broker) }
   }
 
-  /// Delays the broker's answers.
-  public func setRoundTrip(broker: Int32, _ delay: Duration) throws(KafkaError) {
-    let (seconds, attoseconds) = delay.components
-    let milliseconds = Int32(clamping: seconds * 1000 + attoseconds / 1_000_000_000_000_000)
-    try unsafe call("round trip of broker \(broker)") { unsafe rd_kafka_mock_broker_set_rtt($0, broker, milliseconds) }
-  }
-
   /// Moves the partition to another broker.
   public func setLeader(of partition: TopicPartition, to broker: Int32) throws(KafkaError) {
     try unsafe call("leader of \(partition)") {

@@ -88,7 +88,7 @@ extension RealServerTests {
       let name = "audit_aborted"
       try await KafkaAdmin(brokers: [broker.bootstrap]).createTopic(name, partitions: 1, within: .patience)
       try await TestTable.create(name, clickhouse, constraint: false)
-      let producer = try KafkaTestKit.TransactionalProducer(brokers: [broker.bootstrap], id: name)
+      let producer = try TransactionalProducer(brokers: [broker.bootstrap], id: name)
       for (index, isAborted) in [false, true, false, true].enumerated() {
         try producer.begin()
         for _ in 0..<10 + index { try producer.send(topic: name, partition: 0, value: Self.value) }

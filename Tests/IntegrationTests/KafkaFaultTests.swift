@@ -1,6 +1,7 @@
 import ClickHouseClient
 import Foundation
 import KafkaClient
+import KafkaTestKit
 import Pipeline
 import TestServers
 import Testing
@@ -108,8 +109,7 @@ extension RealBrokerTests {
 
     /// The marks of transactions and aborted records take offsets that nobody is handed: the frontier passes them, and no
     /// lag is left, also where an aborted transaction is the last of the log.
-    @Test(.enabled(if: TransactionalProducer.isThere, "PyPI's confluent-kafka is not installed: run scripts/test"))
-    func marksOfTransactionsLeaveNoLag() async throws {
+    @Test func marksOfTransactionsLeaveNoLag() async throws {
       let servers = try SharedServers.required()
       let clickhouse = try servers.clickhouse()
       defer { clickhouse.close() }
@@ -118,16 +118,24 @@ extension RealBrokerTests {
       let name = "transactions"
       try await admin.createTopic(name, partitions: 1, within: .patience)
       try await TestTable.create(name, clickhouse)
+      let producer = try TransactionalProducer(brokers: [broker.bootstrap], id: name)
+      func write(isAborted: Bool) throws {
+        try producer.begin()
+        for id in 1...10 {
+          try producer.send(topic: name, partition: 0, value: RecordLedger.value(id, .row, textBytes: 20) ?? [])
+        }
+        if isAborted { try producer.abort() } else { try producer.commit() }
+      }
       let configuration = PipelineConfiguration.test(name, brokers: [broker.bootstrap], url: servers.url)
       try await withSink(configuration) { sink in
         // Ten records and a mark each.
-        try await TransactionalProducer.produce(["commit", "abort", "commit", "abort"], to: name, broker.bootstrap)
+        for isAborted in [false, true, false, true] { try write(isAborted: isAborted) }
         try await sink.wait("no lag is left") { status in
           status.partitions.count == 1 && status.partitions[0].committed == 44 && status.partitions[0].end == 44
             && status.lag == 0
         }
         #expect(sink.status.rowsInserted == 20)
-        try await TransactionalProducer.produce(["abort"], to: name, broker.bootstrap)
+        try write(isAborted: true)
         try await sink.wait("none after another one") { $0.partitions[0].committed == 55 && $0.lag == 0 }
         #expect(await sink.stop() == nil)
       }

@@ -9,7 +9,7 @@ extension RealBrokerTests {
   @Suite(
     .serialized,
     .enabled(
-      if: TestMachine.hasFront && TransactionalProducer.isThere,
+      if: TestMachine.hasFront && TestMachine.hasConfluentKafka,
       "needs PyPI's chdb-core and confluent-kafka: run scripts/test"), .timeLimit(.minutes(10)))
   struct ProofTests {
     /// The last line of `--json`, as far as it is looked at.

@@ -93,7 +93,7 @@ import Testing
     #expect(machine.lost([TopicPartition("other", 0)]).isEmpty)
     #expect(machine.lost([partition]).map(\.number) == [2])
     #expect(machine.dropAll().map { name($0.result) } == ["unknown"])
-    #expect(machine.isIdle)
+    #expect(machine.nextDeadline == nil && machine.dropAll().isEmpty, "nothing is left")
   }
 
   /// Whatever comes in whatever order: each commit has exactly one outcome, and one at most is out.

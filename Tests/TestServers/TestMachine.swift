@@ -31,13 +31,18 @@ public enum TestMachine {
   }()
 
   /// Whether the 26.x engine has been installed; scripts/test does that.
-  public static let hasFront: Bool = {
+  public static let hasFront = hasPackage("chdb")
+
+  /// Whether PyPI's confluent-kafka has, which scripts/prove-exactly-once produces with.
+  public static let hasConfluentKafka = hasPackage("confluent_kafka")
+
+  private static func hasPackage(_ name: String) -> Bool {
     let library = root.appending(path: ".build/venv/lib")
     let versions = (try? FileManager.default.contentsOfDirectory(atPath: library.path)) ?? []
     return versions.contains {
-      FileManager.default.fileExists(atPath: library.appending(path: "\($0)/site-packages/chdb").path)
+      FileManager.default.fileExists(atPath: library.appending(path: "\($0)/site-packages/\(name)").path)
     }
-  }()
+  }
 
   /// Starts scripts/clickhouse-front; returns its URL.
   public static func startFront(_ arguments: [String] = []) async throws -> (server: ChildServer, url: String) {

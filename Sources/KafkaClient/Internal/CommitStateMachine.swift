@@ -40,8 +40,6 @@ struct CommitStateMachine {
     return min(waiting ?? outstanding.request.deadline, outstanding.request.deadline)
   }
 
-  var isIdle: Bool { queue.isEmpty && outstanding == nil }
-
   mutating func enqueue(_ request: Request) { queue.append(request) }
 
   /// The request to issue now, if one may go out.

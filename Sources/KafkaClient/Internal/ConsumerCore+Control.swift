@@ -3,7 +3,6 @@ internal import SinkThreads
 /// What a handler may do: `ConsumerControl` passes it on.
 extension ConsumerCore {
   var assignment: [TopicPartition] { Array(rebalance.assigned) }
-  var epoch: UInt64 { rebalance.epoch }
   var memberID: String { native.memberID }
   var generation: Int32 { native.generation }
 

@@ -34,7 +34,7 @@ def free_ports(count):
     return ports
 
 
-def wait_open(port, process, log, seconds=180):
+def wait_open(port, process, log, seconds=300):
     """Until the process listens there."""
     deadline = time.time() + seconds
     while time.time() < deadline:
