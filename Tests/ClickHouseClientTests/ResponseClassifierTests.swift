@@ -6,7 +6,7 @@ import Testing
 @Suite struct ResponseClassifierTests {
   private static let reset = ClickHouseError(code: .transport, message: "reset", isRetriable: true)
 
-  private func classify(
+  func classify(
     _ status: Int, _ body: String, _ headers: [String: String] = [:], way: HTTPResponse.Way = .complete,
     expecting expected: ResponseClassifier.Expected = .nothing
   ) -> ResponseClassifier.Verdict {
@@ -113,6 +113,23 @@ import Testing
       return
     }
     #expect(error.code == .partial && error.reaction == .retry && error.isRetriable)
+  }
+}
+
+extension ResponseClassifierTests {
+  /// One code, two errors: merges mend the one, only smaller blocks the other.
+  @Test func tooManyPartitionsAreNotTooManyParts() throws {
+    let text = "Code: 252. DB::Exception: Too many partitions for single INSERT block (more than 100). (TOO_MANY_PARTS)"
+    for (words, reaction) in [
+      (text, ErrorReaction.isolate), ("Code: 252. DB::Exception: Too many parts (300). (TOO_MANY_PARTS)", .retry),
+      ("\(text): while pushing to view default.mv", .pauseAndAlarm),
+    ] {
+      guard case .refused(let error) = classify(500, words) else {
+        Issue.record("refused: \(words)")
+        continue
+      }
+      #expect(error.reaction == reaction && error.isRetriable == (reaction == .retry), "\(words)")
+    }
   }
 }
 

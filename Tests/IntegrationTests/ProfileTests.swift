@@ -184,6 +184,30 @@ extension RealServerTests {
       #expect(findings.first?.message.contains("select_sequential_consistency = 1 is needed") == true, "\(findings)")
     }
 
+    /// A block of more table partitions than an insert may touch (100 by default) never lands by waiting: it is cut.
+    @Test(arguments: [DeliveryGuarantee.atLeastOnce, .exactlyOnce])
+    func aBlockOfTooManyPartitionsIsCut(delivery: DeliveryGuarantee) async throws {
+      let servers = try SharedServers.required()
+      let name = "profile_partitions_\(delivery)".lowercased()
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try servers.mock.createTopic(name, partitions: 1)
+      _ = try await clickhouse.queryText(
+        "CREATE TABLE \(name) (\(TestTable.columns)) ENGINE = MergeTree PARTITION BY id ORDER BY _offset "
+          + "SETTINGS non_replicated_deduplication_window = 10000")
+      let ledger = try RecordLedger(brokers: servers.brokers)
+      try await ledger.produce(170, to: name, partitions: 1)
+      await ledger.close()
+      var configuration = try configuration(name, servers.url)
+      configuration.routes[0].delivery = delivery
+      try await withSink(configuration) { sink in
+        try await sink.waitForAll(of: ledger)
+        #expect(sink.lines.contains { $0.contains("Too many partitions") }, "no block was that large")
+        #expect(await sink.stop() == nil)
+      }
+      try await expectAll(name, ledger, servers.url)
+    }
+
     /// With `timeout_overflow_mode = 'break'` a server gives up an insert that takes too long, and says that all is well.
     @Test func anInsertThatIsGivenUpIsNoSuccess() async throws {
       let name = "profile_break"

@@ -91,6 +91,7 @@ extension ClickHouseClient {
     switch ResponseClassifier.classify(response, expecting: .nothing) {
     case .success: .accepted(InsertSummary(header: response.headers[ResponseClassifier.summaryHeader]))
     case .neverSent(let error): .rejected(error)
+    case .refused(let error) where error.isOfTooManyPartitions: .rejected(error)
     case .refused(let error) where error.code == .partial || ErrorCatalog.effect(of: error.serverCode ?? 0) == .open:
       .unknown(error)
     case .refused(let error): .rejected(advised(error, sent))

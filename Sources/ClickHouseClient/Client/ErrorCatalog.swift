@@ -37,6 +37,10 @@ public enum ErrorCatalog {
     }
   }
 
+  static func isOfTooManyPartitions(_ code: Int?, _ text: String) -> Bool {
+    code == 252 && text.contains("Too many partitions for single INSERT block")
+  }
+
   public static func reaction(to code: Int) -> ErrorReaction { byCode[code]?.reaction ?? .pauseAndAlarm }
 
   public static func effect(of code: Int) -> Effect { byCode[code]?.effect ?? .open }
@@ -134,7 +138,12 @@ public enum ErrorCatalog {
 extension ClickHouseError {
   /// What to do about it: by the server's code; without one, by ours.
   public var reaction: ErrorReaction {
+    if isOfTooManyPartitions { return .isolate }
     // A `partial` one is not to be cut: what the table has taken would be stored again under other tokens.
-    code == .server ? ErrorCatalog.reaction(to: serverCode ?? 0) : isRetriable ? .retry : .pauseAndAlarm
+    return code == .server ? ErrorCatalog.reaction(to: serverCode ?? 0) : isRetriable ? .retry : .pauseAndAlarm
   }
+
+  /// One code, two errors: a table that has too many parts, which merges mend, and a block that would make too many, which
+  /// only a smaller block mends. Nothing of that one is stored: the server counts before it writes.
+  var isOfTooManyPartitions: Bool { code == .server && ErrorCatalog.isOfTooManyPartitions(serverCode, message) }
 }

@@ -86,7 +86,7 @@ enum ResponseClassifier {
   private static func serverError(_ code: Int, _ text: String) -> ClickHouseError {
     let name = ErrorCatalog.entry(for: code).map { " (\($0.name))" } ?? ""
     let said = "ClickHouse says \(code)\(name): \(shortened(text))"
-    let isRetriable = ErrorCatalog.reaction(to: code) == .retry
+    let isRetriable = ErrorCatalog.reaction(to: code) == .retry && !ErrorCatalog.isOfTooManyPartitions(code, text)
     // What the server writes when the table has taken the block and something behind it has not.
     if text.contains("while pushing to view") || text.contains("Received from ") {
       return ClickHouseError(

@@ -178,6 +178,7 @@ struct InserterLoop: ~Copyable {
     if let permit = entry.permit, verdict == .isolate || permit.isGone {
       settle(table)
       drop(entry.root)
+      if verdict == .isolate { tellRefused(entry, error) }
       if !permit.isGone { context.events.post(.ended(entry.root, .refused(isCertain: !entry.isUncertain))) }
       return
     }
@@ -259,9 +260,7 @@ struct InserterLoop: ~Copyable {
       }
       return release(id, entry)
     }
-    context.logger.log(
-      id == entry.root ? .warning : .debug, "ClickHouse refuses a block for its data; looking for the rows",
-      ["table": entry.target.table.description, "rows": "\(rows)", "error": error.message])
+    tellRefused(entry, error, isPart: id != entry.root)
     let whole: Block
     do {
       whole = try entry.block.decode()
@@ -279,6 +278,15 @@ struct InserterLoop: ~Copyable {
     queue.addFirst(parts, table: entry.target.table.description)
     sending[id] = nil
     context.meter.giveBack(entry.heldBytes)
+  }
+
+  private func tellRefused(_ entry: Sending, _ error: ClickHouseError?, isPart: Bool = false) {
+    context.logger.log(
+      isPart ? .debug : .warning, "ClickHouse refuses a block for its data; it is cut, to find the rows",
+      [
+        "table": entry.target.table.description, "rows": "\(entry.block.rows)",
+        "error": error?.message ?? "no reason given",
+      ])
   }
 
   private func report(

@@ -22,7 +22,9 @@ struct ResolvedRoute: Sendable {
   func insertSettings(
     _ client: ClickHouseClient, _ configuration: PipelineConfiguration, intoDeadLetters: Bool
   ) -> [(String, String)] {
-    var settings = client.usesTokens ? [] : client.settingsWithoutTokens.map { ($0.name, $0.value) }
+    // What is counted says by its offsets which record it is: no two blocks are alike.
+    let isTold = client.usesTokens || delivery?.isCounted == true
+    var settings = isTold ? [] : client.settingsWithoutTokens.map { ($0.name, $0.value) }
     if !intoDeadLetters { settings += plan.requiredSettings }
     // An insert that goes on after its request's end must not land for ever after.
     if delivery != nil { settings.append(configuration.executionTime) }

@@ -145,6 +145,13 @@ def dead_letters(brokers, topic):
     return places, count
 
 
+def dead_letter_rows(query, table):
+    """As `dead_letters`, of a table."""
+    data = query.bytes("SELECT _partition, _offset FROM %s FORMAT RowBinary" % table)
+    places = list(struct.iter_unpack("<iq", data))
+    return set(places), len(places)
+
+
 def compare(ledger, query, table, letters):
     """Row by row, by offset."""
     found = {"records": ledger.records, "letters": ledger.letters, "aborted": ledger.aborted, "rows": 0, "lost": 0,

@@ -15,7 +15,7 @@ routes:
     table: {topic}
     delivery: {delivery}
     deduplication: {deduplication}
-    dead_letters: {{topic: {topic}.dead}}
+    dead_letters: {{{letters}}}
     block: {{max_rows: 5000, linger: 100ms}}
 limits: {{drain: 20s}}
 admin: {{listen: "127.0.0.1:{admin}"}}
@@ -43,6 +43,7 @@ class Member:
             file.write(CONFIGURATION.format(brokers=brokers, group="prove-" + topic, instance=instance, session=options.session,
                                             http=self.proxy.port, topic=topic, delivery=delivery or options.delivery,
                                             admin=self.admin,
+                                            letters="table: %s_letters" % topic if options.views else "topic: %s.dead" % topic,
                                             deduplication="count" if options.server == "18.16" else "token"))
         self.start()
 
