@@ -63,9 +63,10 @@ public enum PipelineMetric {
   public static let pausedPartitions = MetricDescription(
     "sinkctl_paused_partitions", .gauge, "Partitions that wait for memory.")
   public static let memoryUsed = MetricDescription(
-    "sinkctl_memory_used_bytes", .gauge, "Bytes that the budget counts: fetched, open, sealed, in flight.")
+    "sinkctl_memory_used_bytes", .gauge,
+    "Bytes of blocks and request bodies, open, sealed or in flight, and of dead letters on their way.")
   public static let memoryLimit = MetricDescription(
-    "sinkctl_memory_limit_bytes", .gauge, "The budget.")
+    "sinkctl_memory_limit_bytes", .gauge, "What they may take: limits.memory less Kafka's queue.")
   public static let offsetsOutOfRange = MetricDescription(
     "sinkctl_offsets_out_of_range_total", .counter, "Times that the log no longer held the offset to read next.",
     labels: ["topic"])

@@ -61,7 +61,9 @@ public struct PipelineStatus: Sendable, Equatable {
   public var deadLetters = 0
   public var insertsInFlight = 0
   public var blocksWaiting = 0
+  /// Of blocks and request bodies, and of dead letters on their way.
   public var memoryUsedBytes = 0
+  /// What these may take: the limit of the configuration less Kafka's queue.
   public var memoryLimitBytes = 0
   /// Whether partitions are paused because the budget is used up.
   public var isPaused = false

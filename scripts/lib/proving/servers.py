@@ -187,10 +187,6 @@ class Kafka:
         self.process.kill()
         self.process.wait()
 
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(60)
-
     def freeze(self, seconds):
         self.process.send_signal(signal.SIGSTOP)
         time.sleep(seconds)
