@@ -64,6 +64,15 @@ public final class KafkaAdmin: Sendable {
     try await core.addPartitions(name, total: total, within: timeout)
   }
 
+  /// What this user may do with topics (KIP-430), where a broker tells; where it has no ACLs, everything.
+  /// - Returns: without topics that are not there or may not be seen; nil with a librdkafka before 2.3, which cannot ask.
+  /// - Throws: `timedOut`, …
+  public func operations(
+    on topics: [String], within timeout: Duration
+  ) async throws(KafkaError) -> [String: Set<TopicOperation>]? {
+    try await core.operations(on: topics, within: timeout)
+  }
+
   /// The first offset that the partition still has, and the one after the last.
   public func watermarks(
     _ partition: TopicPartition, within timeout: Duration
@@ -116,6 +125,14 @@ public enum LogPosition: Sendable, Hashable {
 }
 
 extension KafkaAdmin {
+  /// What an ACL may allow on a topic, with Kafka's numbers.
+  public enum TopicOperation: UInt32, Sendable {
+    case read = 3
+    case write, create, delete, alter, describe
+    case describeConfigs = 10
+    case alterConfigs
+  }
+
   /// Kafka's own names.
   public enum GroupState: String, Sendable, CaseIterable {
     case unknown = "Unknown"

@@ -91,9 +91,9 @@ extension Pipeline {
       let cluster = try await admin.metadata(within: Self.patience)
       let topics = Dictionary(cluster.topics.map { ($0.name, $0) }) { first, _ in first }
       let found = configuration.routes.enumerated().flatMap { checkTopics($1, number: $0 + 1, topics) }
-      guard found.isEmpty else { return found + (await checkGroup(admin, topics)) }
+      let written = await checkDeadLetters(admin, topics)
       let group = await checkGroup(admin, topics)
-      return group.isEmpty ? await probe(topics) : group
+      return found + written + (found.isEmpty && group.isEmpty ? await probe(topics) : group)
     } catch {
       let code = PipelineError.code(of: error)
       let setting = code == .refused || code == .configuration ? "kafka.security" : "kafka.brokers"
@@ -140,6 +140,24 @@ extension Pipeline {
       findings += [check(name, "dead_letters.topic", isDeadLetter: true)].compactMap { $0 }
     }
     return findings
+  }
+
+  /// Whether we may write to the topics of dead letters: seeing one is not enough. Where nobody says, a run does.
+  private func checkDeadLetters(_ admin: KafkaAdmin, _ known: [String: KafkaAdmin.Topic]) async -> [PipelineFinding] {
+    let wanted = configuration.routes.enumerated().compactMap { index, route -> (setting: String, topic: String)? in
+      guard case .topic(let name) = route.deadLetters, known[name]?.error == nil, known[name] != nil else { return nil }
+      return ("routes[\(index + 1)].dead_letters.topic", name)
+    }
+    let topics = Set(wanted.map(\.topic)).sorted()
+    guard !topics.isEmpty, let allowed = try? await admin.operations(on: topics, within: Self.patience) else {
+      return []
+    }
+    return wanted.filter { allowed[$0.topic]?.contains(.write) == false }.map { setting, topic in
+      let grant = KafkaGrant(.writing(topic: topic), configuration.kafka.security)
+      return PipelineFinding(
+        .refused, setting,
+        "topic '\(topic)' cannot be written to: this user may see it and not write to it. \(grant.advice)")
+    }
   }
 
   /// Whether we may see the group's offsets, which a run begins with.

@@ -13,7 +13,7 @@ extension RealBrokerTests {
   struct GrantTests {
     private static let topic = "granted"
 
-    private static let users = ["whole", "blind", "unread", "outside", "onlooker", "late", "later"]
+    private static let users = ["whole", "blind", "unread", "outside", "onlooker", "late", "later", "mute"]
 
     private func start(_ version: String) async throws -> KafkaBroker {
       var options = KafkaBroker.Options()
@@ -96,6 +96,47 @@ extension RealBrokerTests {
       var audit = DeliveryAudit()
       try await audit.read(table: name, clickhouse, ledger)
       audit.expectComplete(ledger)
+    }
+
+    /// A topic of dead letters that may be seen may not be one that may be written to: librdkafka can ask since 2.3.
+    @Test(arguments: ["4.4.0"]) func deadLettersThatMayNotBeWritten(version: String) async throws {
+      let servers = try SharedServers.required()
+      let (name, letters) = ("granted_letters", "granted_letters_dead")
+      let clickhouse = try servers.clickhouse()
+      defer { clickhouse.close() }
+      try await TestTable.create(name, clickhouse, window: 10_000)
+      let broker = try await start(version)
+      let admin = try KafkaAdmin(brokers: [broker.bootstrap])
+      for topic in [name, letters] { try await admin.createTopic(topic, partitions: 1, within: .patience) }
+      async let reading: Void = allow(["whole", "mute"], "Read", ["--topic", name], broker)
+      async let joining: Void = allow(["whole", "mute"], "Read", ["--group", name], broker)
+      async let seeing: Void = allow(["mute"], "Describe", ["--topic", letters], broker)
+      async let writing: Void = allow(["whole"], "Write", ["--topic", letters], broker)
+      _ = try await (reading, joining, seeing, writing)
+
+      func check(_ user: String) async throws -> [PipelineFinding] {
+        var configuration = PipelineConfiguration.test(
+          name, brokers: [broker.address(.sasl)], url: servers.url, deadLetters: .topic(letters))
+        configuration.kafka.security = .sasl(
+          mechanism: .plain, username: user, password: Secret("secret"), tls: nil)
+        configuration.routes[0].delivery = .atLeastOnce
+        return try await Pipeline(configuration).check()
+      }
+      // A broker goes by its ACLs a moment after it has taken them.
+      try await eventually("whoever may do all finds nothing") { try await check("whole") == [] }
+      let canAsk = KafkaLibrary.versionNumber >= 0x0203_00ff
+      var findings: [PipelineFinding] = []
+      try await eventually("what is missing is found") {
+        findings = try await check("mute")
+        return canAsk ? findings.first?.message.contains("cannot be written to") == true : findings.isEmpty
+      }
+      // Where no ACL stands in the way, everything is allowed.
+      let allowed = try await admin.operations(on: [letters, "nowhere"], within: .patience)
+      guard canAsk else { return #expect(allowed == nil) }
+      #expect(allowed?.keys.sorted() == [letters])
+      #expect(allowed?[letters]?.isSuperset(of: [.read, .write, .describe]) == true)
+      #expect(findings.map(\.setting) == ["routes[1].dead_letters.topic"] && findings[0].code == .refused)
+      #expect(findings[0].message.contains("'User:mute' --operation Write --topic '\(letters)'"), "\(findings)")
     }
 
     /// The run says what is to be allowed, and goes on by itself once it is.

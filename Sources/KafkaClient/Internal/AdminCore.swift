@@ -140,6 +140,22 @@ internal import SinkThreads
   }
 }
 
+extension AdminCore {
+  func operations(
+    on topics: [String], within timeout: Duration
+  ) async throws(KafkaError) -> [String: Set<KafkaAdmin.TopicOperation>]? {
+    guard let describer = unsafe TopicDescriber.loaded else { return nil }
+    return try await offload { (self, deadline) throws(KafkaError) in
+      let event = try unsafe self.answer("operations on topics", TopicDescriber.operation, deadline) { options, queue in
+        unsafe describer.askForOperations(options)
+        unsafe describer.send(topics, self.handle, options, queue)
+      }
+      defer { unsafe rd_kafka_event_destroy(event) }
+      return unsafe describer.operations(in: event)
+    }(timeout)
+  }
+}
+
 // MARK: - How a call is made
 
 extension AdminCore {
