@@ -10,4 +10,7 @@ public enum KafkaLibrary {
 
   /// librdkafka before 2.6.1 sends the client's nonce twice in SCRAM, which Kafka 4.x refuses as invalid credentials.
   public static let scramNeedsNewerLibrary = versionNumber < 0x0206_01ff
+
+  /// See `NativeClosing.letJoinEnd`.
+  static let abortsWithinJoin = versionNumber < 0x0203_00ff
 }

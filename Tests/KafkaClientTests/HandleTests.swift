@@ -115,6 +115,40 @@ extension RealKafkaTests {
       }
     }
 
+    /// Of itself librdkafka says nothing to the group then, which waits a session for a member that is gone; before 2.3 it
+    /// aborts the process where the handle is closed within its first join.
+    @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
+    func aMemberThatHasNoPartitionsYetLeavesTheGroup(version: String) async throws {
+      let broker = try RealKafka.broker(version).bootstrap
+      let topic = try await makeTopic(on: broker, partitions: 2, records: 2)
+      var configuration = KafkaConsumerConfiguration.quick(broker, topic)
+      configuration.sessionTimeout = .seconds(240)
+      configuration.closeDeadline = .milliseconds(100)
+      let gate = Gate()
+      let first = try BackgroundRun(configuration, .topics([topic]))
+      try await eventually("the first records") { first.journal.count == 2 }
+      first.journal.wish { _ in while gate.isShut { Thread.sleep(forTimeInterval: 0.02) } }
+      let second = try BackgroundRun(configuration, .topics([topic]))
+      let admin = try KafkaAdmin(brokers: [broker])
+      try await eventually("a second member") {
+        let group = try await admin.describeGroup(topic, within: .patience)
+        return group.state == .preparingRebalance || group.members.count == 2
+      }
+      try await second.stop()
+      gate.open()
+      try await eventually("a group of one") {
+        let group = try await admin.describeGroup(topic, within: .patience)
+        return group.state == .stable && group.members.count == 1 && group.members[0].partitions.count == 2
+      }
+      try await first.stop()
+    }
+
+    private final class Gate: Sendable {
+      private let shut = Mutex(true)
+      var isShut: Bool { shut.withLock { $0 } }
+      func open() { shut.withLock { $0 = false } }
+    }
+
     @Test(.timeLimit(.minutes(10)), arguments: RealKafka.versions)
     func anOfferThatNobodyAcceptsDoesNotHoldUpTheEnd(version: String) async throws {
       let broker = try RealKafka.broker(version).bootstrap

@@ -14,6 +14,8 @@ internal import Synchronization
   private let topicHandleTag: UInt
   /// A reference to each topic that records came from: its address is not used for another one while we hold it.
   private var topics: [UInt: OpaquePointer]
+  /// It was closed in the midst of a join.
+  private var isToLeave = false
 
   /// What one poll brought beside records.
   enum Incident {
@@ -44,7 +46,7 @@ internal import Synchronization
     unsafe topics.values.forEach { unsafe rd_kafka_topic_destroy($0) }
     unsafe rd_kafka_queue_destroy(queue)
     unsafe messages.deallocate()
-    unsafe Reaper.destroy(handle, keeping: callbacks)
+    unsafe Reaper.destroy(handle, keeping: callbacks, leaving: isToLeave)
   }
 
   func open(_ door: WakeDoor) { unsafe door.open(queue) }
@@ -239,40 +241,13 @@ extension NativeConsumer {
 // MARK: - Closing
 
 extension NativeConsumer {
-  /// Ends the membership: a dynamic member leaves, a static one only goes quiet and keeps its partitions for a session.
+  /// Ends the membership; where a join holds that up, the reaper does it later.
   /// - Returns: whether librdkafka was done by the deadline.
   mutating func close(by deadline: MonotonicInstant, _ clock: TimeSource) -> Bool {
-    callbacks.close()
-    // librdkafka 2.0 aborts the process where the leader of a group goes away between the answer to its join and its
-    // assignment: let a join come to its end.
-    while callbacks.isJoining.load(ordering: .sequentiallyConsistent), clock.monotonic() < deadline {
-      unsafe discard(queue, milliseconds: 10)
-    }
-    guard let events = unsafe rd_kafka_queue_new(handle) else { return false }
-    defer { unsafe rd_kafka_queue_destroy(events) }
-    if let error = unsafe rd_kafka_consumer_close_queue(handle, events) {
-      // A fatal handle has left already.
-      unsafe rd_kafka_error_destroy(error)
+    guard unsafe NativeClosing.letJoinEnd(handle, callbacks, by: deadline, clock) else {
+      isToLeave = true
       return false
     }
-    while unsafe rd_kafka_consumer_closed(handle) == 0 {
-      guard clock.monotonic() < deadline else { return false }
-      unsafe discard(events, milliseconds: 10)
-    }
-    unsafe discard(events, milliseconds: 0)
-    unsafe discard(queue, milliseconds: 0)
-    return true
-  }
-
-  /// Closing sends what was fetched to the queue of events, and one message that is left there holds up the destruction of
-  /// the handle for ever: take them like records. librdkafka's callbacks run in here too.
-  private func discard(_ queue: OpaquePointer, milliseconds: Int32) {
-    var wait = milliseconds
-    while true {
-      let count = max(0, unsafe rd_kafka_consume_batch_queue(queue, wait, messages, capacity))
-      for index in 0..<count { unsafe rd_kafka_message_destroy(messages[index]) }
-      guard count > 0 else { return }
-      wait = 0
-    }
+    return unsafe NativeClosing.leave(handle, by: deadline, clock)
   }
 }
