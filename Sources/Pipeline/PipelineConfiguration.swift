@@ -27,9 +27,11 @@ public struct PipelineConfiguration: Sendable {
     self.logger = logger
   }
 
+  private static let memoryMaxBytes = 1 << 40
+
   /// Bytes of `limits.memoryBytes` that blocks and dead letters may use: the rest is librdkafka's, which was seen to take
   /// 2.25 times its queue: records of 300 bytes, an operation for each, and fetches that are being read.
-  var blockBudgetBytes: Int { limits.memoryBytes - kafka.queuedMaxKilobytes * 1024 * 9 / 4 }
+  var blockBudgetBytes: Int { limits.memoryBytes - min(max(0, kafka.queuedMaxKilobytes), 2_097_151) * 1024 * 9 / 4 }
 
   /// How long an insert may take, exactly once.
   var insertDeadline: Duration { max(.seconds(1), min(clickhouse.requestTimeout, .seconds(60))) }
@@ -58,13 +60,27 @@ public struct PipelineConfiguration: Sendable {
     return problems
   }
 
-  /// What contradicts itself, in words that name the setting.
+  private func deadLetterTopicThatItReads(_ route: RouteConfiguration) -> String? {
+    guard case .topic(let dead) = route.deadLetters else { return nil }
+    if route.topics.contains(dead) { return dead }
+    // A name goes before a pattern.
+    guard !routes.contains(where: { $0.topics.contains(dead) }) else { return nil }
+    return route.topics.contains { $0.hasPrefix("^") && (try? TopicPattern($0))?.matches(dead) == true } ? dead : nil
+  }
+
+  /// What contradicts itself, in words that name the setting; empty where nothing does.
   public func validate() -> [String] {
     var problems: [String] = []
     if routes.isEmpty { problems.append("there is no route: give at least one topic and its table") }
     for (index, route) in routes.enumerated() {
       let name = "route \(index + 1) (table \(route.table))"
       if route.topics.isEmpty { problems.append("\(name) has no topic") }
+      if route.topics.contains("") { problems.append("\(name) has a topic without a name") }
+      if let dead = deadLetterTopicThatItReads(route) {
+        problems.append(
+          "\(name) reads the topic '\(dead)' to which it sends its dead letters: each would come again, without end. Name "
+            + "another topic, or narrow the pattern")
+      }
       if route.block.maxRows < 1 { problems.append("\(name): block.max_rows is \(route.block.maxRows); at least 1") }
       if route.block.maxBytes < 1 << 16 {
         problems.append("\(name): block.max_bytes is \(route.block.maxBytes); at least 64KiB")
@@ -75,6 +91,9 @@ public struct PipelineConfiguration: Sendable {
     if limits.insertsInFlight < 1 {
       problems.append("limits.inserts_in_flight is \(limits.insertsInFlight); at least 1")
     }
+    if limits.memoryBytes > Self.memoryMaxBytes {
+      problems.append("limits.memory is \(limits.memoryBytes >> 20)MiB; at most \(Self.memoryMaxBytes >> 20)MiB")
+    }
     if blockBudgetBytes < 8 << 20 {
       problems.append(
         "limits.memory is \(limits.memoryBytes >> 20)MiB, which leaves \(max(0, blockBudgetBytes) >> 20)MiB for blocks "
@@ -82,6 +101,11 @@ public struct PipelineConfiguration: Sendable {
     }
     if limits.drain <= .zero { problems.append("limits.drain must be more than 0") }
     if limits.commitInterval <= .zero { problems.append("limits.commit_interval must be more than 0") }
+    if limits.commitDeadline <= .zero { problems.append("limits.commitDeadline must be more than 0") }
+    if retry.initial <= .zero || retry.cap < retry.initial {
+      problems.append(
+        "retry waits from \(retry.initial) up to \(retry.cap): the first must be more than 0, and no longer")
+    }
     return problems
   }
 }
