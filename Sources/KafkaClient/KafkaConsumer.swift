@@ -13,8 +13,12 @@ public final class KafkaConsumer: Sendable {
   }
 
   /// Moves the handler onto the consumer's thread and returns when it has finished: after cancellation of the task or
-  /// `control.stop()`, by way of `stopping`.
-  /// - Throws: `KafkaError`: `state` where a run is active already, else what made the handle useless.
+  /// `control.stop()`, by way of `stopping`, within `shutdownDeadline` and `closeDeadline`. It may be called again then.
+  ///
+  /// Brokers that cannot be reached and topics that are not there are waited for, without end: the handler hears of them by
+  /// `event`, and decides.
+  /// - Throws: `KafkaError`: `state` where a run is active already, `invalidArgument` where the subscription is empty,
+  ///   `configuration` where a file cannot be read, else what made the handle useless.
   public func run<Handler: ConsumerHandler & ~Copyable & Sendable>(
     _ subscription: KafkaSubscription, _ handler: consuming Handler
   ) async throws {

@@ -8,11 +8,13 @@ public final class KafkaProducer: Sendable {
   let core: ProducerCore
 
   /// Checks the configuration and starts the producer's thread; connects in the background.
+  /// - Throws: `configuration`, naming the property and the value.
   public init(_ configuration: KafkaProducerConfiguration) throws(KafkaError) {
     self.configuration = configuration
     core = try ProducerCore(configuration)
   }
 
+  /// Lets what is pending have a second, without waiting for it; `close` is the orderly end.
   deinit { core.abandon() }
 
   /// Queues a copy of the record and returns at once; `completion` comes exactly once, on the producer's thread, unless
@@ -32,6 +34,9 @@ public final class KafkaProducer: Sendable {
   }
 
   /// Sends the record and waits until all in-sync replicas have it; where the local queue is full, waits for room first.
+  ///
+  /// What is queued is sent and its outcome told: cancelling the task ends the wait for room and no other. What bounds it is
+  /// `deliveryTimeout`, or `close`.
   /// - Throws: as the other `send`, and what the delivery ended with; `queueFull` only where the task was cancelled.
   @discardableResult
   public func send(
@@ -60,7 +65,7 @@ public final class KafkaProducer: Sendable {
   public var pendingCount: Int { core.pendingCount }
 
   /// Waits until everything sent so far is delivered or has failed, without lingering.
-  /// - Throws: `timedOut`, with the number of records that are still pending.
+  /// - Throws: `timedOut`, with the number of records that are still pending. What failed is told to its own `send`.
   public func flush(within timeout: Duration) async throws(KafkaError) { try await core.flush(within: timeout) }
 
   /// Flushes, then ends the thread and the handle. What is pending at the deadline completes with an error.

@@ -43,6 +43,9 @@ import Testing
 
   @Test func valuesThatDoNotFitAreRefused() {
     #expect(refusal { $0.brokers = [] }?.message.contains("brokers") == true)
+    #expect(refusal { $0.brokers = ["http://b:9092"] }?.message.contains("http://b:9092") == true)
+    #expect(refusal { $0.brokers = ["SSL://b:9092"] } == nil, "librdkafka's own way to write it")
+    #expect(refusal { $0.queuedMaxKilobytes = -1 }?.message.contains { $0.isNewline } == false)
     #expect(refusal { $0.group = "" }?.message.contains("group") == true)
     #expect(refusal { $0.instanceID = "" }?.message.contains("instanceID") == true)
     #expect(refusal { $0.revokeDeadline = .seconds(23) }?.message.contains("revokeDeadline") == true)
@@ -103,6 +106,39 @@ import Testing
     let lines: Mutex<[LogEvent]>
     init(_ lines: consuming Mutex<[LogEvent]>) { self.lines = lines }
     func note(_ event: LogEvent) { lines.withLock { $0.append(event) } }
+  }
+
+  /// A reader that waits for ever must say for what.
+  @Test(.timeLimit(.minutes(10)), arguments: [true, false])
+  func whatTheSimpleWaysWaitForIsSaid(byBatches: Bool) async throws {
+    let box = LogBox(Mutex([]))
+    var configuration = KafkaConsumerConfiguration(brokers: ["127.0.0.1:1"], group: "waiting")
+    configuration.logger = Logger(source: "mine", handler: box.note)
+    let consumer = try KafkaConsumer(configuration)
+    let run = Task {
+      if byBatches {
+        try await consumer.forEachBatch(from: ["events"]) { _ in }
+      } else {
+        for try await _ in consumer.records(from: ["events"]) {}
+      }
+    }
+    try await eventually("a word about it") {
+      box.lines.withLock { lines in
+        lines.contains { $0.source == "mine" && $0.metadata.contains { $0.value.contains("127.0.0.1:1") } }
+      }
+    }
+    run.cancel()
+    try await run.value
+  }
+
+  @Test(.timeLimit(.minutes(10))) func aSubscriptionToNothingIsAnError() async throws {
+    let consumer = try KafkaConsumer(KafkaConsumerConfiguration(brokers: ["127.0.0.1:1"], group: "nothing"))
+    for subscription in [KafkaSubscription.topics([]), .topics(["events", ""]), .assignment([])] {
+      let error = await #expect(throws: KafkaError.self) {
+        try await consumer.run(subscription, ScriptedHandler(Journal()))
+      }
+      #expect(error?.code == .invalidArgument && error?.message.contains("at least one") == true, "\(subscription)")
+    }
   }
 
   @Test func statisticsAreReadAndNothingElseIs() {

@@ -230,5 +230,30 @@ struct MockClusterTests {
       break
     }
     #expect(offsets == Array(0..<50))
+    // Another loop would lack what this one had fetched.
+    let error = await #expect(throws: KafkaError.self) { for try await _ in records {} }
+    #expect(error?.code == .state && error?.message.contains("records(from:)") == true, "\(String(describing: error))")
+    await records.close()
+  }
+
+  @Test func aCommitThatNobodyWaitsForOutlivesTheLoop() async throws {
+    let cluster = try MockCluster()
+    try cluster.createTopic("events", partitions: 1)
+    let producer = try KafkaProducer(KafkaProducerConfiguration(brokers: cluster.bootstrap))
+    for index in 0..<10 { _ = try await producer.send(topic: "events", value: [UInt8(index)]) }
+    await producer.close(within: .seconds(5))
+    let consumer = try consumer(cluster, "later")
+    let first = consumer.records(from: ["events"])
+    for try await record in first where record.offset == 6 {
+      first.commitLater([CommittedOffset(record.topicPartition, offset: 7)])
+      break
+    }
+    await first.close()
+    let second = consumer.records(from: ["events"])
+    for try await record in second {
+      #expect(record.offset == 7)
+      break
+    }
+    await second.close()
   }
 }

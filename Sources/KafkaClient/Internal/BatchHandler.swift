@@ -1,3 +1,4 @@
+internal import SinkTelemetry
 internal import SinkThreads
 internal import Synchronization
 
@@ -19,32 +20,36 @@ struct BatchHandler: ConsumerHandler, Sendable {
   let commitInterval: Duration?
   let failure: RunFailure
   let body: @Sendable (borrowing RecordBatch) throws -> Void
-  private var member = SimpleMember()
+  private var member: SimpleMember
   /// Per partition the offset after the last record that `body` took, where it is not committed yet.
   private var done: [TopicPartition: Int64] = [:]
   private var topics: [UInt: String] = [:]
   private var lastCommit: MonotonicInstant?
   private var pending: CommitID?
   private var leaving: [TopicPartition] = []
+  /// `body` has thrown: it gets nothing more.
+  private var hasThrown = false
   private var isStopping = false
-  /// Until when the last commit before an end is tried, and when it is tried again.
+  /// Until when the last commit before an end is tried, and when it is tried again; nil: nothing ends.
   private var end: MonotonicInstant?
   private var nextTry: MonotonicInstant?
 
   init(
-    commitInterval: Duration?, failure: RunFailure, body: @escaping @Sendable (borrowing RecordBatch) throws -> Void
+    commitInterval: Duration?, failure: RunFailure, logger: Logger,
+    body: @escaping @Sendable (borrowing RecordBatch) throws -> Void
   ) {
     self.commitInterval = commitInterval
     self.failure = failure
     self.body = body
+    member = SimpleMember(logger)
   }
 
   mutating func records(_ batch: borrowing RecordBatch, _ control: borrowing ConsumerControl) {
-    guard !isStopping else { return }
+    guard !hasThrown, !isStopping else { return }
     do {
       try body(batch)
     } catch {
-      isStopping = true
+      hasThrown = true
       return fail(error, control)
     }
     var last = batch[0]
@@ -80,14 +85,16 @@ struct BatchHandler: ConsumerHandler, Sendable {
   ) {
     try? control.pause(partitions)
     member.ended(partitions)
-    leaving = partitions
-    settle(control, deadline)
+    leaving += partitions
+    // The end of all has the later deadline, and waits for the same commit.
+    settle(control, isStopping ? end ?? deadline : deadline)
   }
 
   mutating func lost(_ partitions: [TopicPartition], _ control: borrowing ConsumerControl) {
     member.ended(partitions)
     for partition in partitions { done[partition] = nil }
     leaving.removeAll { partitions.contains($0) }
+    if leaving.isEmpty, !isStopping { (end, nextTry) = (nil, nil) }
   }
 
   mutating func committed(_ commit: CommitID, _ result: CommitResult, _ control: borrowing ConsumerControl) {
@@ -106,7 +113,7 @@ struct BatchHandler: ConsumerHandler, Sendable {
       }
       if isStopping { failure.fail(error) }
     }
-    if !leaving.isEmpty || isStopping { finish(control) }
+    if end != nil { finish(control) }
   }
 
   mutating func tick(_ now: MonotonicInstant, _ control: borrowing ConsumerControl) -> MonotonicInstant? {
@@ -149,8 +156,7 @@ struct BatchHandler: ConsumerHandler, Sendable {
       try? control.unassign(leaving)
       leaving = []
     }
-    end = nil
-    nextTry = nil
+    (end, nextTry) = (nil, nil)
     if isStopping { control.finish() }
   }
 }

@@ -61,8 +61,17 @@ final class ConsumerCore {
 
   func start() throws(KafkaError) {
     switch subscription {
-    case .topics(let names): try native.subscribe(names)
+    case .topics(let names):
+      guard !names.isEmpty, !names.contains("") else {
+        throw KafkaError(
+          code: .invalidArgument,
+          message: "subscribe: name at least one topic, and none may be empty; they are \(names)")
+      }
+      try native.subscribe(names)
     case .assignment(let list):
+      guard !list.isEmpty else {
+        throw KafkaError(code: .invalidArgument, message: "assign: name at least one partition; there is none")
+      }
       let partitions = list.map(\.partition)
       rebalance.offer(partitions)
       deliveries.append(.assigned(partitions))

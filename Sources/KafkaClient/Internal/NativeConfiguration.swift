@@ -56,7 +56,9 @@ internal import CRdKafka
       throw .configuration(
         "librdkafka \(KafkaLibrary.version) knows no property \(property.name); see its CONFIGURATION.md")
     default:
-      let said = property.isSecret ? "its value was refused" : unsafe String(cString: words)
+      // Some of its words end a line.
+      let words = unsafe String(cString: words).split(separator: "\n").joined(separator: " ")
+      let said = property.isSecret ? "its value was refused" : words
       let value = property.isSecret ? "" : " = \(property.value)"
       throw .configuration("property \(property.name)\(value): \(said)")
     }

@@ -85,6 +85,14 @@ extension KafkaError {
       . The broker's certificate is not from an authority that we trust, or is for another host name: \
       look at the CA file (ssl.ca.location) and at the name in `brokers`
       """
+    case RD_KAFKA_RESP_ERR__SSL where said.contains("unexpected eof") || said.contains("wrong version number"):
+      ". What listens there may not speak TLS: look at the port in `brokers`"
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+      ". The limits are the producer's `recordMaxBytes` and the topic's max.message.bytes"
+    case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
+      ". The producer was closed before it could be sent"
+    case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:
+      ". The producer was closed before the broker's answer: it may be written"
     case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
       ". Another process has joined the group under our instance id: give each process its own"
     case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED:

@@ -7,11 +7,13 @@ internal import CRdKafka
   /// Given over as one argument and ours again where librdkafka refuses the record: headers that are arguments of their
   /// own it frees twice then, when it refuses for the topic's sake (librdkafka issue 4627).
   private var headers: OpaquePointer?
+  private let partition: Int32?
 
   init(topic: String, partition: Int32?, timestampMilliseconds: Int64?) {
     unsafe arguments = []
     unsafe copies = []
     unsafe headers = nil
+    self.partition = partition
     let name = unsafe keep(Array(topic.utf8) + [0])
     unsafe append(RD_KAFKA_VTYPE_TOPIC) { unsafe $0.cstr = UnsafePointer(name.assumingMemoryBound(to: CChar.self)) }
     if let partition { unsafe append(RD_KAFKA_VTYPE_PARTITION) { unsafe $0.i32 = partition } }
@@ -54,7 +56,8 @@ internal import CRdKafka
       unsafe headers = nil
       return nil
     }
-    return unsafe KafkaError(consuming: error, "send to \(String(cString: arguments[0].u.cstr))")
+    let place = partition.map { "/\($0)" } ?? ""
+    return unsafe KafkaError(consuming: error, "send to \(String(cString: arguments[0].u.cstr))\(place)")
   }
 
   /// A pointer of its own also for no bytes: librdkafka takes a null pointer for Kafka's null.

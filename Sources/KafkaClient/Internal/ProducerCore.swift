@@ -62,7 +62,9 @@ final class ProducerCore: Sendable {
       let code = unsafe message.pointee.err
       guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
         let topic = unsafe message.pointee.rkt.map { unsafe String(cString: rd_kafka_topic_name($0)) } ?? ""
-        return ticket.completion(.failure(KafkaError(code, "delivery to \(topic)")))
+        let partition = unsafe message.pointee.partition
+        return ticket.completion(
+          .failure(KafkaError(code, "delivery to \(topic)\(partition < 0 ? "" : "/\(partition)")")))
       }
       unsafe ticket.completion(.success((message.pointee.partition, message.pointee.offset)))
     }

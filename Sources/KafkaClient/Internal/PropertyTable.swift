@@ -99,8 +99,8 @@ enum PropertyTable {
   ]
 
   private static let fields = [
-    "group.id": "`group`", "group.instance.id": "`instanceID`", "session.timeout.ms": "`sessionTimeout`",
-    "transactional.id": "nothing: this producer has no transactions",
+    "group.id": "use `group`", "group.instance.id": "use `instanceID`", "session.timeout.ms": "use `sessionTimeout`",
+    "transactional.id": "this producer has no transactions",
   ]
 
   private static func merge(
@@ -109,7 +109,7 @@ enum PropertyTable {
     for (name, value) in properties.sorted(by: { $0.key < $1.key }) {
       guard let wanted = fixed[name] else { continue }
       guard let wanted else {
-        throw .configuration("property \(name) cannot be set directly: use \(fields[name] ?? "its field")")
+        throw .configuration("property \(name) cannot be set directly: \(fields[name] ?? "use its field")")
       }
       guard wanted == value else {
         throw .configuration("property \(name) must stay \(wanted), not \(value): the delivery protocol stands on it")
@@ -183,6 +183,13 @@ enum PropertyTable {
   private static func checkBrokers(_ brokers: [String]) throws(KafkaError) {
     guard !brokers.isEmpty, brokers.allSatisfy({ !$0.isEmpty }) else {
       throw .configuration("brokers must name at least one host:port, and none may be empty; they are \(brokers)")
+    }
+    // librdkafka only logs them, and waits for brokers for ever.
+    for broker in brokers {
+      guard let end = broker.firstRange(of: "://")?.lowerBound else { continue }
+      guard ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"].contains(broker[..<end].lowercased()) else {
+        throw .configuration("brokers: '\(broker)' is no broker's address; give it as host:port")
+      }
     }
   }
 

@@ -12,6 +12,8 @@ final class RecordFlow: Sendable {
     var reader: CheckedContinuation<[Record], any Error>?
     var commits: [CommitRequest] = []
     var run: Task<Void, Never>?
+    /// Somebody iterates, or has.
+    var isTaken = false
     var isEnded = false
     var failure: (any Error)?
   }
@@ -21,6 +23,8 @@ final class RecordFlow: Sendable {
   let bufferBytes: Int
   private let state = Mutex(State())
 
+  var logger: Logger { consumer.configuration.logger }
+
   init(_ consumer: KafkaConsumer, _ subscription: KafkaSubscription, bufferBytes: Int) {
     self.consumer = consumer
     self.subscription = subscription
@@ -28,6 +32,14 @@ final class RecordFlow: Sendable {
   }
 
   // MARK: The reader's side
+
+  /// - Returns: whether the caller is the one reader.
+  func take() -> Bool {
+    state.withLock { state in
+      defer { state.isTaken = true }
+      return !state.isTaken
+    }
+  }
 
   /// Everything that is buffered, waiting for the first record; empty at the end.
   func nextChunk() async throws -> [Record] {
@@ -43,7 +55,7 @@ final class RecordFlow: Sendable {
           }
           if let failure = state.failure { return .failure(failure) }
           if state.isEnded { return .success([]) }
-          precondition(state.reader == nil, "KafkaRecords has one reader at a time")
+          precondition(state.reader == nil, "an iterator is no Sendable")
           state.reader = continuation
           return nil
         }
@@ -66,7 +78,7 @@ final class RecordFlow: Sendable {
   func commitLater(_ offsets: [CommittedOffset]) {
     let answer = OneShot<CommitResult>()
     post((offsets, .seconds(5), answer))
-    let logger = consumer.configuration.logger
+    let logger = logger
     Task {
       switch await answer.value {
       case .known: break
@@ -183,11 +195,9 @@ extension Record {
 
 /// Fills a `RecordFlow`: over its bound everything pauses, below half of it everything resumes.
 struct RecordFlowHandler: ConsumerHandler, Sendable {
-  private static let answerTimeout = Duration.seconds(5)
-
   private let flow: RecordFlow
   private let failure: RunFailure
-  private var member = SimpleMember()
+  private var member: SimpleMember
   private var isPaused = false
   private var waiting: [CommitID: OneShot<CommitResult>] = [:]
   private var leaving: [TopicPartition] = []
@@ -196,6 +206,7 @@ struct RecordFlowHandler: ConsumerHandler, Sendable {
   init(_ flow: RecordFlow, _ failure: RunFailure) {
     self.flow = flow
     self.failure = failure
+    member = SimpleMember(flow.logger)
   }
 
   mutating func records(_ batch: borrowing RecordBatch, _ control: borrowing ConsumerControl) {
@@ -220,7 +231,7 @@ struct RecordFlowHandler: ConsumerHandler, Sendable {
     _ partitions: [TopicPartition], deadline: MonotonicInstant, _ control: borrowing ConsumerControl
   ) {
     leave(partitions)
-    leaving = partitions
+    leaving += partitions
     do throws(KafkaError) { try control.pause(partitions) } catch { fail(error, control) }
     settle(control)
   }
@@ -246,9 +257,7 @@ struct RecordFlowHandler: ConsumerHandler, Sendable {
   }
 
   mutating func tick(_ now: MonotonicInstant, _ control: borrowing ConsumerControl) -> MonotonicInstant? {
-    for request in flow.takeCommits() {
-      waiting[control.commit(request.offsets, deadline: now + request.timeout)] = request.answer
-    }
+    issueCommits(control)
     do throws(KafkaError) {
       try begun(member.retry(now, control), control)
       guard isPaused, flow.bufferedBytes <= flow.bufferBytes / 2 else { return nil }
@@ -261,8 +270,16 @@ struct RecordFlowHandler: ConsumerHandler, Sendable {
   }
 
   mutating func stopping(deadline: MonotonicInstant, _ control: borrowing ConsumerControl) {
+    // Those that were asked for before the end are not to be lost with it.
+    issueCommits(control)
     isStopping = true
     settle(control)
+  }
+
+  private mutating func issueCommits(_ control: borrowing ConsumerControl) {
+    for request in flow.takeCommits() {
+      waiting[control.commit(request.offsets, deadline: control.now + request.timeout)] = request.answer
+    }
   }
 
   /// Commits that are under way are waited for before partitions, or the run, end.

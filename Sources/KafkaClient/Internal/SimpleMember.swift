@@ -1,3 +1,4 @@
+internal import SinkTelemetry
 internal import SinkThreads
 
 /// What the two simple ways to consume share: start each partition where the group left off, ask again where a broker
@@ -12,6 +13,9 @@ struct SimpleMember {
   private var nextTry: MonotonicInstant?
   private var giveUp: MonotonicInstant?
   private var hasStarted = false
+  private let logger: Logger
+
+  init(_ logger: Logger) { self.logger = logger }
 
   /// - Returns: those that are read now.
   mutating func assigned(
@@ -64,12 +68,16 @@ struct SimpleMember {
   }
 
   /// A reader that would otherwise stand still in silence: it has no way to seek, and before the first partition comes,
-  /// refused credentials are more likely wrong than about to become right.
+  /// refused credentials are more likely wrong than about to become right. Whatever else is in the way is waited for, and
+  /// said: a topic that is not there, brokers that do not answer.
   func reasonToEnd(_ event: ConsumerEvent) -> KafkaError? {
     switch event {
-    case .offsetOutOfRange(_, let error): error
-    case .error(let error, _) where !hasStarted && [.authentication, .authorization].contains(error.code): error
-    default: nil
+    case .offsetOutOfRange(_, let error): return error
+    case .error(let error, _) where !hasStarted && [.authentication, .authorization].contains(error.code): return error
+    case .error(let error, _):
+      logger.warning("the consumer waits", ["error": error.description])
+      return nil
+    default: return nil
     }
   }
 }
