@@ -2,8 +2,8 @@ internal import CRdKafka
 internal import Glibc
 internal import SinkThreads
 
-/// Topics' ids, and what their user may do, by `rd_kafka_DescribeTopics`, which librdkafka has since 2.3.0 and the headers of an older one do not know:
-/// its functions are looked up in the library that the process runs with.
+/// Topics' ids, and what their user may do, by `rd_kafka_DescribeTopics`, which librdkafka has since 2.3.0 and the headers
+/// of an older one do not know: its functions are looked up in the library that the process runs with.
 ///
 /// It goes to the controller. Unlike the requests to a group's coordinator, whose late answers abort the process
 /// (librdkafka issue 4605), each such request holds exactly one reference to its operation, which its one answer gives
